@@ -71,16 +71,7 @@ export interface Line {
   readonly comment?: string;
 }
 
-export type Statement =
-  | Operation
-  | Race
-  | Expect
-  | Print
-  | Schedule
-  | Command
-  | SkippedCall
-  | Comment
-  | Blank;
+export type Statement = Operation | Race | Expect | Print | Command | SkippedCall | Comment | Blank;
 
 /** A comment on a line of its own; `text` is what follows `#`. */
 export interface Comment {

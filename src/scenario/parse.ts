@@ -1,0 +1,510 @@
+/**
+ * Scenario text to syntax tree. Line based: a mistake costs its own line and reading goes on, so one
+ * run reports many mistakes.
+ */
+import type {
+  Blank,
+  Command,
+  Comment,
+  HeaderLine,
+  Operation,
+  Race,
+  RaceStatement,
+  Scenario,
+  Schedule,
+  SkippedCall,
+  Statement,
+  Word,
+} from './ast.ts';
+import { headerOf } from './ast.ts';
+import { calls } from './calls.ts';
+import { callError, taskErrors } from './check.ts';
+import { commandWords, isCommandWord } from './command-words.ts';
+import { Cursor } from './cursor.ts';
+import { maxErrors, ScenarioError } from './errors.ts';
+import { readExpr } from './expr.ts';
+import { headerWords, isHeaderWord, type KnownNames, readHeaderLine } from './header.ts';
+import { isDigit, isNamePart, isNameStart, isSpace, shorten, tokenize } from './lex.ts';
+import { isEmptyLine, type LogicalLine, lineSpan, lineText, logicalLines } from './lines.ts';
+import { readOperation } from './operation.ts';
+import { type SourceText, type Span, spanInLine } from './source.ts';
+import { readPrefix } from './strace-line.ts';
+import { didYouMean } from './suggest.ts';
+import { isSystemCall } from './syscalls.ts';
+
+export interface ParseOptions extends KnownNames {
+  /** The text's name in errors. */
+  readonly file?: string;
+}
+
+export interface ParseResult {
+  /** What could be read; complete when there are no errors. */
+  readonly scenario: Scenario;
+  /** In the order of their lines, at most `maxErrors`. */
+  readonly errors: readonly ScenarioError[];
+}
+
+/** Reads a whole script. Never throws on any text. */
+export function parseScenario(text: string, options: ParseOptions = {}): ParseResult {
+  const source = { file: options.file ?? '<scenario>', text };
+  const reader = new ScriptReader(source, options);
+  for (const line of logicalLines(text)) {
+    if (reader.errors.length >= maxErrors) break;
+    reader.add(line);
+  }
+  return reader.finish();
+}
+
+/**
+ * One statement, as typed at the debugger prompt; undefined for an empty line. Races and `commands`
+ * blocks, which take several lines, may be given with line feeds. Throws ScenarioError.
+ */
+export function parseStatement(text: string, file = '<prompt>'): Statement | undefined {
+  const source = { file, text };
+  const reader = new ScriptReader(source, {});
+  for (const line of logicalLines(text)) reader.add(line);
+  const { statements, errors, lastLine } = reader.finishStatement();
+  if (errors[0]) throw errors[0];
+  const [first, second] = statements.filter(({ kind }) => kind !== 'blank' && kind !== 'comment');
+  if (second) {
+    const message = 'more than one statement';
+    throw new ScenarioError(source, second.span, { message, expected: 'one statement' });
+  }
+  if (!first && lastLine) {
+    const message = 'a header line, not a statement';
+    throw new ScenarioError(source, lastLine, { message, expected: statementForms });
+  }
+  return first;
+}
+
+const statementForms = 'a call, race, expect, print or a debugger command';
+const raceForms = 'an operation, schedule WORD or }';
+
+/** A word at the start of a line, and what follows it. */
+interface LineStart {
+  readonly word: string;
+  readonly span: Span;
+  /** The character right after the word; '' at the end. */
+  readonly touching: string;
+  /** The next character that is not blank; `==` counts as one. */
+  readonly following: string;
+}
+
+interface OpenRace {
+  readonly span: Span;
+  readonly comment?: string;
+  readonly body: RaceStatement[];
+}
+
+interface OpenBlock {
+  readonly command: Command;
+  readonly body: Word[];
+}
+
+class ScriptReader {
+  readonly errors: ScenarioError[] = [];
+  readonly #source: SourceText;
+  readonly #known: KnownNames;
+  readonly #header: HeaderLine[] = [];
+  readonly #statements: Statement[] = [];
+  /** Comments and blanks whose place (header or body) the next line decides. */
+  #waiting: (Comment | Blank)[] = [];
+  #inHeader = true;
+  #race: OpenRace | undefined;
+  #block: OpenBlock | undefined;
+
+  constructor(source: SourceText, known: KnownNames) {
+    this.#source = source;
+    this.#known = known;
+  }
+
+  add(line: LogicalLine): void {
+    try {
+      this.#addLine(line);
+    } catch (error) {
+      if (!(error instanceof ScenarioError)) throw error;
+      this.errors.push(error);
+    }
+  }
+
+  finish(): ParseResult {
+    const { statements, errors } = this.finishStatement();
+    const header = headerOf(this.#header);
+    const scenario: Scenario = { source: this.#source, origin: 'script', header, statements };
+    if (errors.length === 0) errors.push(...taskErrors(scenario).slice(0, maxErrors));
+    return { scenario, errors };
+  }
+
+  finishStatement() {
+    this.#statements.push(...this.#waiting);
+    this.#waiting = [];
+    if (this.#race) this.#unclosed(this.#race.span, 'race', 'a line with }');
+    if (this.#block) this.#unclosed(this.#block.command.span, 'commands', 'a line with end');
+    const lastLine = this.#header[this.#header.length - 1]?.span;
+    return { statements: this.#statements, errors: this.errors, lastLine };
+  }
+
+  #unclosed(span: Span, what: string, expected: string): void {
+    if (this.errors.length >= maxErrors) return;
+    const message = `this ${what} block is not closed`;
+    this.errors.push(new ScenarioError(this.#source, span, { message, expected }));
+  }
+
+  #addLine(line: LogicalLine): void {
+    if (this.#block) {
+      this.#addToBlock(this.#block, line);
+    } else if (isEmptyLine(line)) {
+      this.#addTrivia(line);
+    } else {
+      const start = lineStart(this.#source.text, line);
+      if (start && isHeaderLine(start)) this.#addHeaderLine(start, line);
+      else this.#addStatementLine(start, line);
+    }
+  }
+
+  #addTrivia(line: LogicalLine): void {
+    const span = lineSpan(line);
+    const trivia: Comment | Blank = line.comment
+      ? { kind: 'comment', text: line.comment.text.trimEnd(), span: line.comment.span }
+      : { kind: 'blank', span };
+    const place = this.#race ? this.#race.body : this.#waiting;
+    const before = place[place.length - 1] ?? this.#lastPlaced();
+    if (trivia.kind === 'blank' && before?.kind === 'blank') return;
+    place.push(trivia);
+  }
+
+  #lastPlaced(): HeaderLine | Statement | undefined {
+    if (this.#race) return undefined;
+    return this.#statements[this.#statements.length - 1] ?? this.#header[this.#header.length - 1];
+  }
+
+  #addHeaderLine(start: LineStart, line: LogicalLine): void {
+    if (start.following === ':' || start.following === '=') {
+      throw this.#error(start.span, {
+        message: `unexpected ${start.following} after ${start.word}`,
+        hint: `write ${start.word} and its text, with a blank between`,
+      });
+    }
+    if (!this.#inHeader) {
+      throw this.#error(start.span, {
+        message: `${start.word} after the first statement`,
+        hint: 'header lines stand at the top of the file',
+      });
+    }
+    const rest = lineText(this.#source.text, line).slice(start.word.length).trim();
+    const parsed = readHeaderLine(this.#source, line, rest, this.#known);
+    this.#checkDuplicates(start, parsed);
+    this.#header.push(...this.#waiting, parsed);
+    this.#waiting = [];
+  }
+
+  #checkDuplicates(start: LineStart, parsed: HeaderLine): void {
+    const header = headerOf(this.#header);
+    const earlier =
+      parsed.kind === 'title'
+        ? header.title
+        : parsed.kind === 'kernels'
+          ? header.kernels
+          : undefined;
+    if (earlier) {
+      throw this.#error(start.span, {
+        message: `a second ${start.word}`,
+        expected: `one ${start.word}`,
+        hint: `the first is in line ${earlier.span.line}`,
+      });
+    }
+    if (parsed.kind !== 'config') return;
+    const seen = new Map(header.config.map((entry) => [entry.key, entry.span.line]));
+    for (const entry of parsed.entries) {
+      const first = seen.get(entry.key);
+      if (first !== undefined) {
+        const hint = `the first is in line ${first}`;
+        throw this.#error(entry.span, { message: `${entry.key} is configured twice`, hint });
+      }
+      seen.set(entry.key, entry.span.line);
+    }
+  }
+
+  #addStatementLine(start: LineStart | undefined, line: LogicalLine): void {
+    // Even a wrong statement ends the header: the lines after it are judged as a body.
+    this.#inHeader = false;
+    this.#statements.push(...this.#waiting);
+    this.#waiting = [];
+    const race = this.#race;
+    if (race) {
+      const statement = this.#readInRace(start, line);
+      if (statement) race.body.push(statement);
+      else this.#closeRace(race, line);
+      return;
+    }
+    const statement = this.#readStatement(start, line);
+    if (statement) this.#statements.push(statement);
+  }
+
+  /** A statement, or undefined when the line opened a block. */
+  #readStatement(start: LineStart | undefined, line: LogicalLine): Statement | undefined {
+    if (start === undefined || isCall(start)) return this.#readCall(line);
+    switch (start.word) {
+      case 'race':
+        this.#openRace(line);
+        return undefined;
+      case 'expect':
+      case 'print':
+        return this.#readExprStatement(start.word, line);
+      case 'schedule':
+        throw this.#error(start.span, {
+          message: 'schedule outside of a race',
+          hint: 'a schedule orders the lines of one race: write it inside the braces',
+        });
+      default:
+        if (isCommandWord(start.word)) return this.#readCommand(start, line);
+        throw this.#unknown(start, line, statementForms, statementWords);
+    }
+  }
+
+  /** A statement inside a race, or undefined for the closing brace. */
+  #readInRace(start: LineStart | undefined, line: LogicalLine): RaceStatement | undefined {
+    if (start === undefined && lineText(this.#source.text, line) === '}') return undefined;
+    if (start === undefined || isCall(start)) return this.#readCall(line);
+    if (start.word === 'schedule') return this.#readSchedule(line);
+    const isStatement = statementWords.includes(start.word);
+    if (isStatement && start.word !== 'race') {
+      throw this.#error(start.span, {
+        message: `${start.word} inside a race`,
+        expected: raceForms,
+        hint: `close the race with } before this line, or move ${start.word} out of it`,
+      });
+    }
+    if (start.word === 'race') {
+      const hint = `the race of line ${this.#race?.span.line} is still open`;
+      throw this.#error(start.span, { message: 'a race inside a race', expected: raceForms, hint });
+    }
+    throw this.#unknown(start, line, raceForms, ['schedule', ...calls.keys()]);
+  }
+
+  #readCall(line: LogicalLine): Operation | SkippedCall {
+    const { text } = this.#source;
+    const span = lineSpan(line);
+    const comment = commentOf(line);
+    const first = line.segments.find((segment) => segment.end > segment.start);
+    const code = text.charCodeAt(span.offset);
+    const isTraced = isDigit(code) || text.startsWith('[pid', span.offset);
+    let segments = line.segments;
+    let origin: { actor?: Operation['actor']; time?: number } = {};
+    if (isTraced && first) {
+      const prefix = readPrefix(text, first.start, first.end);
+      const ownerSpan = spanInLine(first.line, first.lineOffset, first.start, prefix.at);
+      segments = line.segments.map((segment) =>
+        segment === first ? { ...first, start: prefix.at } : segment,
+      );
+      origin = {
+        ...(prefix.pid === undefined
+          ? {}
+          : { actor: { kind: 'pid', pid: prefix.pid, span: ownerSpan } }),
+        ...(prefix.time === undefined ? {} : { time: prefix.time }),
+      };
+      const mark = text.slice(prefix.at, prefix.at + 4);
+      if (mark === '+++ ' || mark === '--- ') {
+        return {
+          kind: 'skipped',
+          callee: mark.trim(),
+          text: lineText(text, line),
+          span,
+          ...comment,
+        };
+      }
+      if (
+        mark.startsWith('<...') ||
+        text.startsWith('<unfinished ...>', span.offset + span.length - 16)
+      ) {
+        throw this.#error(span, {
+          message: 'half a call of an strace log',
+          hint: 'interrupted calls are joined in a log of their own, not between other statements',
+        });
+      }
+    }
+    const skipped = this.#skippedCall(line, segments, origin.actor !== undefined);
+    if (skipped) return { ...skipped, ...comment };
+    const cursor = new Cursor(this.#source, tokenize(text, segments), isTraced);
+    const operation = readOperation(cursor, { origin: 'script', span, ...origin });
+    const error = callError(this.#source, operation);
+    if (error) throw error;
+    return { ...operation, ...comment };
+  }
+
+  /** A recorded call that concerns neither memory nor processes: it has an owner or a result. */
+  #skippedCall(
+    line: LogicalLine,
+    segments: LogicalLine['segments'],
+    hasOwner: boolean,
+  ): SkippedCall | undefined {
+    const first = segments.find((segment) => segment.end > segment.start);
+    if (first === undefined) return undefined;
+    const word = readWord(this.#source.text, first.start, first.end);
+    if (this.#source.text[first.start + word.length] !== '(') return undefined;
+    if (calls.has(word) || !isSystemCall(word)) return undefined;
+    const text = lineText(this.#source.text, line);
+    const hasResult = text.includes(') = ') || text.includes(')  ');
+    if (!hasOwner && !hasResult) return undefined;
+    return { kind: 'skipped', callee: word, text, span: lineSpan(line) };
+  }
+
+  #readExprStatement(kind: 'expect' | 'print', line: LogicalLine): Statement {
+    const cursor = this.#cursor(line);
+    cursor.next();
+    const expr = readExpr(cursor);
+    if (cursor.peek().kind !== 'end') {
+      const hint = cursor.isOp('=') ? 'comparison is written ==' : undefined;
+      throw cursor.unexpected('an operator or the end of the line', hint);
+    }
+    return { kind, expr, span: lineSpan(line), ...commentOf(line) };
+  }
+
+  #readSchedule(line: LogicalLine): Schedule {
+    const text = lineText(this.#source.text, line);
+    const word = text.slice('schedule'.length).trim();
+    const span = lineSpan(line);
+    if (word === '' || /\s/.test(word)) {
+      const message = word === '' ? 'schedule without a word' : 'schedule takes one word';
+      throw this.#error(span, { message, expected: 'schedule WORD' });
+    }
+    const other = this.#race?.body.find((statement) => statement.kind === 'schedule');
+    if (other) {
+      const hint = `the first is in line ${other.span.line}`;
+      throw this.#error(span, { message: 'a second schedule in this race', hint });
+    }
+    return { kind: 'schedule', word, span, ...commentOf(line) };
+  }
+
+  #openRace(line: LogicalLine): void {
+    const cursor = this.#cursor(line);
+    cursor.next();
+    cursor.needOp('{', '{ after race');
+    const span = lineSpan(line);
+    // Opened even when the line goes on wrongly: the lines after it are in the race.
+    this.#race = { span, ...commentOf(line), body: [] };
+    if (cursor.peek().kind !== 'end') {
+      throw cursor.unexpected('the end of the line', 'each operation has a line of its own');
+    }
+  }
+
+  #closeRace(race: OpenRace, line: LogicalLine): void {
+    const { offset, line: number, column } = race.span;
+    const end = lineSpan(line);
+    const length = end.offset + end.length - offset;
+    const span = { offset, length, line: number, column };
+    const comment = race.comment === undefined ? {} : { comment: race.comment };
+    const statement: Race = { kind: 'race', body: race.body, span, ...comment };
+    this.#statements.push(statement);
+    this.#race = undefined;
+    if (line.comment) {
+      const { text, span: at } = line.comment;
+      this.#statements.push({ kind: 'comment', text: text.trimEnd(), span: at });
+    }
+  }
+
+  #readCommand(start: LineStart, line: LogicalLine): Command | undefined {
+    const rest = lineText(this.#source.text, line).slice(start.word.length).trim();
+    const span = lineSpan(line);
+    const command: Command = { kind: 'command', word: start.word, rest, span, ...commentOf(line) };
+    if (start.word !== 'commands') return command;
+    this.#block = { command, body: [] };
+    return undefined;
+  }
+
+  #addToBlock(block: OpenBlock, line: LogicalLine): void {
+    const text = lineText(this.#source.text, line);
+    if (text === '') return;
+    if (text !== 'end') {
+      block.body.push({ text, span: lineSpan(line) });
+      return;
+    }
+    this.#block = undefined;
+    this.#statements.push({ ...block.command, body: block.body });
+  }
+
+  #unknown(
+    start: LineStart,
+    line: LogicalLine,
+    expected: string,
+    words: readonly string[],
+  ): ScenarioError {
+    const following = lineText(this.#source.text, line).slice(start.word.length).trim();
+    const call = readWord(following, 0, following.length);
+    const isCallNext = call !== '' && following[call.length] === '(';
+    const hint = isCallNext ? `did you mean ${start.word}: ${call}(…)?` : undefined;
+    return this.#error(start.span, {
+      message: `unexpected ${shorten(start.word)}`,
+      expected,
+      hint: hint ?? didYouMean(start.word, words),
+    });
+  }
+
+  #cursor(line: LogicalLine): Cursor {
+    return new Cursor(this.#source, tokenize(this.#source.text, line.segments));
+  }
+
+  #error(
+    span: Span,
+    what: { message: string; expected?: string | undefined; hint?: string | undefined },
+  ): ScenarioError {
+    return new ScenarioError(this.#source, span, what);
+  }
+}
+
+const statementWords: readonly string[] = [
+  'race',
+  'expect',
+  'print',
+  ...headerWords,
+  ...commandWords,
+];
+
+function isHeaderLine(start: LineStart): boolean {
+  return isHeaderWord(start.word) && start.touching !== '(';
+}
+
+/** `NAME(`, `NAME: …` or `NAME = …`. `print (a)` and `expect(a)` are no calls. */
+function isCall(start: LineStart): boolean {
+  if (start.following === ':' || start.following === '=') return true;
+  const takesExpr = start.word === 'expect' || start.word === 'print';
+  return start.touching === '(' && !takesExpr;
+}
+
+function commentOf(line: LogicalLine): { comment?: string } {
+  return line.comment ? { comment: line.comment.text.trimEnd() } : {};
+}
+
+function lineStart(text: string, line: LogicalLine): LineStart | undefined {
+  const segment = line.segments.find((candidate) => candidate.end > candidate.start);
+  if (segment === undefined || !isNameStart(text.charCodeAt(segment.start))) return undefined;
+  let word = readWord(text, segment.start, segment.end);
+  // Only command words have hyphens: reverse-step.
+  if (text[segment.start + word.length] === '-') {
+    const longer = readHyphenated(text, segment.start, segment.end);
+    if (isCommandWord(longer)) word = longer;
+  }
+  const end = segment.start + word.length;
+  let next = end;
+  while (next < segment.end && isSpace(text.charCodeAt(next))) next++;
+  const following = text.startsWith('==', next) ? '==' : text.charAt(next);
+  return {
+    word,
+    span: spanInLine(segment.line, segment.lineOffset, segment.start, end),
+    touching: end < segment.end ? text.charAt(end) : '',
+    following: next < segment.end ? following : '',
+  };
+}
+
+function readWord(text: string, start: number, end: number): string {
+  let at = start;
+  if (at < end && !isNameStart(text.charCodeAt(at))) return '';
+  while (at < end && isNamePart(text.charCodeAt(at))) at++;
+  return text.slice(start, at);
+}
+
+function readHyphenated(text: string, start: number, end: number): string {
+  let at = start;
+  while (at < end && (isNamePart(text.charCodeAt(at)) || text[at] === '-')) at++;
+  return text.slice(start, at);
+}
