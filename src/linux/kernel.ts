@@ -1,0 +1,47 @@
+/** What a kernel is: data. The running one is asked for named features, never for a version. */
+
+import type { Operation } from '../sim/machine.ts';
+import { activeMachine } from '../sim/machine.ts';
+import type { K } from '../sim/wait.ts';
+import type { anon_rmap_ops } from './mm/rmap/ops.ts';
+
+/** Features that mechanism code may ask for. */
+export type feature =
+  /** VM_MAYBE_GUARD and sticky flags (6.18.44 stable, 6.19). */
+  | 'maybe_guard'
+  /** copy_vma() refuses a fork child's source and clones its chain into the target (6.18.y stable). */
+  | 'copied_from'
+  /** Per-VMA locks: faults without mmap_lock (6.4). */
+  | 'per_vma_lock';
+
+export interface lock_tree_node {
+  readonly depth: number;
+  /** lockdep class: `mm_struct.mmap_lock`. */
+  readonly cls: string;
+}
+
+export interface kernel {
+  /** Preset name: `v6.18`. */
+  readonly name: string;
+  readonly title: string;
+  readonly features: ReadonlySet<feature>;
+  readonly anon_rmap: anon_rmap_ops;
+  /** Documented lock order, outermost first. */
+  readonly lock_tree: readonly lock_tree_node[];
+  /** Starts the kernel function that an operation of the scenario names. */
+  readonly start: (operation: Operation) => K<number>;
+}
+
+/** The kernel of the active machine. */
+export function running_kernel(): kernel {
+  return activeMachine().config.kernel as kernel;
+}
+
+export function has(name: feature): boolean {
+  return running_kernel().features.has(name);
+}
+
+/** The running kernel's scheme of anonymous reverse mapping. */
+export function anon_rmap(): anon_rmap_ops {
+  return running_kernel().anon_rmap;
+}

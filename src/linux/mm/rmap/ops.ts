@@ -1,0 +1,35 @@
+/**
+ * The anon-rmap operations record: what a scheme of anonymous reverse mapping must provide to the
+ * rest of the memory manager. One file of mm/rmap/ per mechanism; a kernel preset names one.
+ */
+import type { K } from '../../../sim/wait.ts';
+import type { folio, vm_area_struct } from '../../mm_types.ts';
+
+/** struct rmap_walk_control (include/linux/rmap.h v6.18). */
+export interface rmap_walk_control {
+  /** Shown as the purpose of the walk: name of rmap_one. */
+  readonly name: string;
+  /** Do not wait for a contended rmap lock. */
+  readonly try_lock?: boolean;
+  /** Set by the walk when try_lock failed. */
+  contended?: boolean;
+  /** Handles one VMA at the address where the folio should be; false stops the walk. */
+  readonly rmap_one: (folio: folio, vma: vm_area_struct, address: number) => K<boolean>;
+  /** True when nothing is left to find. */
+  readonly done?: (folio: folio) => boolean;
+  /** VMAs to skip. */
+  readonly invalid_vma?: (vma: vm_area_struct) => boolean;
+}
+
+export interface anon_rmap_ops {
+  readonly name: string;
+  /** Makes sure that `vma` can own anonymous pages. 0 or -ENOMEM. */
+  anon_vma_prepare(vma: vm_area_struct): K<number>;
+  /** Links `dst` to everything `src` is linked to. 0 or -ENOMEM. */
+  anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): K<number>;
+  /** Attaches the child's `vma` when `pvma` is forked. 0 or -ENOMEM. */
+  anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<number>;
+  unlink_anon_vmas(vma: vm_area_struct): K;
+  /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
+  rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
+}

@@ -1,0 +1,29 @@
+/** What a detector, a judge or the kernel's own assertion reports. Findings are data: never thrown past the runner. */
+import { cpu } from './cpu.ts';
+
+export interface Finding {
+  /** A stable word, usable in `verdict` and `catch`. */
+  readonly kind: string;
+  readonly text: string;
+  readonly evidence: readonly string[];
+  readonly step: number;
+  /** Task that was running, 0 outside any task. */
+  readonly task: number;
+  /** Step sites of the task's open frames, outermost first. */
+  readonly sites: readonly number[];
+}
+
+/** Receives findings of the active machine. */
+export const findingSink: { report: (finding: Finding) => void } = { report: () => {} };
+
+/** Reports a finding at the current step of the running task. */
+export function reportFinding(kind: string, text: string, evidence: readonly string[] = []): void {
+  findingSink.report({
+    kind,
+    text,
+    evidence,
+    step: cpu.step,
+    task: cpu.task,
+    sites: cpu.task === 0 ? [] : Array.from(cpu.frames.subarray(1, cpu.depth + 1)),
+  });
+}

@@ -1,0 +1,79 @@
+/** Wires the step transform into Vite: the production bundle and Vitest use the same plugin. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Plugin } from 'vite';
+import { generatorNames, type Mode, transform } from './transform.ts';
+
+const simDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const linuxDir = path.resolve(simDir, '../linux');
+const waitFile = path.join(simDir, 'wait.ts');
+
+function kernelFiles(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
+}
+
+/**
+ * `import './vma.ts'` gives the step build; `import './vma.ts?fast'` the synchronous build of the
+ * same file and of every kernel file it imports. Both share one sim and the files without kernel
+ * functions (structs, tracepoints, constants).
+ */
+export function kernelSteps(): Plugin {
+  let generators: Set<string> | null = null;
+  const withFunctions = new Set<string>();
+
+  const scan = (): Set<string> => {
+    const names = new Set<string>();
+    withFunctions.clear();
+    for (const file of [...kernelFiles(linuxDir), waitFile]) {
+      const code = readFileSync(file, 'utf8');
+      if (/function\s*\*/.test(code)) withFunctions.add(file);
+      for (const name of generatorNames(code, file)) names.add(name);
+    }
+    return names;
+  };
+  const known = (): Set<string> => {
+    generators ??= scan();
+    return generators;
+  };
+
+  return {
+    name: 'rmapdbg:kernel-steps',
+    enforce: 'pre',
+    watchChange() {
+      generators = null;
+    },
+    async resolveId(source, importer, options) {
+      const wantsFast = source.endsWith('?fast');
+      const fromFast = importer?.endsWith('?fast') === true;
+      if (!wantsFast && !fromFast) return null;
+      const bare = wantsFast ? source.slice(0, -'?fast'.length) : source;
+      const from = fromFast ? importer?.slice(0, -'?fast'.length) : importer;
+      const resolved = await this.resolve(bare, from, { ...options, skipSelf: true });
+      if (resolved === null) return null;
+      known();
+      // A file without kernel functions is shared: its structs exist once.
+      return withFunctions.has(resolved.id) ? `${resolved.id}?fast` : resolved.id;
+    },
+    load(id) {
+      return id.endsWith('?fast') ? readFileSync(id.slice(0, -'?fast'.length), 'utf8') : null;
+    },
+    transform(code, id) {
+      const mode: Mode = id.endsWith('?fast') ? 'fast' : 'step';
+      const file = mode === 'fast' ? id.slice(0, -'?fast'.length) : id;
+      const runtime = file === waitFile;
+      if (!runtime && !file.startsWith(linuxDir + path.sep)) return null;
+      const result = transform(code, file, {
+        mode,
+        runtime,
+        shown: path.relative(linuxDir, file).replaceAll(path.sep, '/'),
+        generators: known(),
+        sim: simDir,
+      });
+      return { code: result.code, map: result.map };
+    },
+  };
+}

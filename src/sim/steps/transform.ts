@@ -1,0 +1,326 @@
+/**
+ * The step transform. Kernel functions are written as plain generators (`function*`, calls are
+ * `yield*`); this inserts one step point before each statement, so that kernel source reads like
+ * kernel source.
+ *
+ *   step build:  if(step($s+7,$d,()=>({vma,addr})))yield;vma.vm_start = addr;
+ *   fast build:  generators erased (`function`, no `yield*`); for unwatched bulk replay
+ *
+ * A generator whose doc comment says `@atomic` gets no step points: lock primitives, which must not be
+ * preempted between looking at a lock word and taking it. They may still wait (src/sim/wait.ts).
+ *
+ * Rules the transform enforces, each a build error with file and line: a kernel generator is always
+ * called through `yield*`; no `yield` is written by hand outside src/sim/wait.ts; structs and
+ * tracepoints are defined in files without kernel functions (the fast build loads those files twice).
+ */
+import MagicString, { type SourceMap } from 'magic-string';
+import { parseSync } from 'vite';
+
+export type Mode = 'step' | 'fast';
+
+export interface Site {
+  readonly fn: string;
+  readonly line: number;
+  /** First statement of its function: where a breakpoint on the function sits. */
+  readonly entry: boolean;
+}
+
+export interface Transformed {
+  readonly code: string;
+  readonly map: SourceMap;
+  readonly sites: readonly Site[];
+}
+
+interface Node {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+  readonly [key: string]: unknown;
+}
+
+/** A mistake in kernel source that the build refuses. */
+export class StepError extends Error {
+  override readonly name = 'StepError';
+  constructor(file: string, line: number, message: string) {
+    super(`${file}:${line}: ${message}`);
+  }
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
+}
+
+function children(node: Node): Node[] {
+  const found: Node[] = [];
+  for (const key in node) {
+    const value = node[key];
+    if (Array.isArray(value)) {
+      for (const item of value) if (isNode(item)) found.push(item);
+    } else if (isNode(value)) {
+      found.push(value);
+    }
+  }
+  return found;
+}
+
+function parse(code: string, file: string): Node {
+  const result = parseSync(file, code, { sourceType: 'module' });
+  const error = result.errors[0];
+  if (error !== undefined) throw new StepError(file, 0, error.message);
+  return result.program as unknown as Node;
+}
+
+function lineCounter(code: string): (offset: number) => number {
+  const starts = [0];
+  for (let i = 0; i < code.length; i++) if (code[i] === '\n') starts.push(i + 1);
+  return (offset) => {
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((starts[middle] as number) <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return low + 1;
+  };
+}
+
+function returnsK(type: unknown): boolean {
+  if (!isNode(type)) return false;
+  if (type.type === 'TSTypeAnnotation') return returnsK(type.typeAnnotation);
+  if (type.type === 'TSFunctionType') return returnsK(type.returnType);
+  if (type.type !== 'TSTypeReference') return false;
+  const name = type.typeName as Node;
+  return name.type === 'Identifier' && name.name === 'K';
+}
+
+/**
+ * Names that must be called through `yield*`: generator functions of the file, and members of
+ * operation records whose declared type returns `K`.
+ */
+export function generatorNames(code: string, file: string): Set<string> {
+  const names = new Set<string>();
+  const visit = (node: Node): void => {
+    const key = node.key as Node | undefined;
+    if (node.type === 'FunctionDeclaration' && node.generator === true) {
+      names.add(((node.id as Node).name as string) ?? '');
+    } else if (node.type === 'TSPropertySignature' && returnsK(node.typeAnnotation)) {
+      if (key?.type === 'Identifier') names.add(key.name as string);
+    } else if (node.type === 'TSMethodSignature' && returnsK(node.returnType)) {
+      if (key?.type === 'Identifier') names.add(key.name as string);
+    } else if (node.type === 'Property' && isNode(node.value) && node.value.generator === true) {
+      if (key?.type === 'Identifier') names.add(key.name as string);
+    }
+    for (const child of children(node)) visit(child);
+  };
+  visit(parse(code, file));
+  return names;
+}
+
+/** Names a pattern binds. */
+function boundNames(pattern: Node, into: string[]): void {
+  switch (pattern.type) {
+    case 'Identifier':
+      into.push(pattern.name as string);
+      break;
+    case 'AssignmentPattern':
+      boundNames(pattern.left as Node, into);
+      break;
+    case 'RestElement':
+      boundNames(pattern.argument as Node, into);
+      break;
+    case 'ObjectPattern':
+      for (const property of pattern.properties as Node[]) {
+        boundNames((property.value ?? property) as Node, into);
+      }
+      break;
+    case 'ArrayPattern':
+      for (const element of pattern.elements as (Node | null)[]) {
+        if (element !== null) boundNames(element, into);
+      }
+      break;
+    default:
+  }
+}
+
+const NO_STEP = new Set([
+  'FunctionDeclaration',
+  'EmptyStatement',
+  'BreakStatement',
+  'ContinueStatement',
+  'BlockStatement',
+  'TSTypeAliasDeclaration',
+  'TSInterfaceDeclaration',
+]);
+
+/** `trace_*()` statements belong to the statement before them. */
+function isTrace(statement: Node): boolean {
+  if (statement.type !== 'ExpressionStatement') return false;
+  const call = statement.expression as Node;
+  if (call.type !== 'CallExpression') return false;
+  const callee = call.callee as Node;
+  return callee.type === 'Identifier' && (callee.name as string).startsWith('trace_');
+}
+
+export interface TransformOptions {
+  readonly mode: Mode;
+  /** Path shown to users: `mm/vma.ts`. */
+  readonly shown: string;
+  /** Every name that must be called through `yield*`. */
+  readonly generators: ReadonlySet<string>;
+  /** src/sim/wait.ts: written with bare `yield`; gets no step points. */
+  readonly runtime?: boolean;
+  /** Module specifier of src/sim, without a trailing slash. */
+  readonly sim: string;
+}
+
+/** Transforms one file of kernel source. Throws StepError. */
+export function transform(code: string, file: string, options: TransformOptions): Transformed {
+  const { mode, generators, shown } = options;
+  const program = parse(code, file);
+  const out = new MagicString(code);
+  const lineOf = lineCounter(code);
+  const sites: Site[] = [];
+  let hasGenerators = false;
+  let definition: Node | null = null;
+
+  /** Inserts step points into one statement list; `scope` holds the names visible at its start. */
+  const instrument = (
+    body: readonly Node[],
+    fn: string,
+    scope: readonly string[],
+    entry: boolean,
+  ): void => {
+    const names = [...scope];
+    let first = entry;
+    for (const statement of body) {
+      if (!NO_STEP.has(statement.type) && !isTrace(statement)) {
+        const n = sites.push({ fn, line: lineOf(statement.start), entry: first }) - 1;
+        first = false;
+        const visible = [...new Set(names)].join(',');
+        out.appendLeft(statement.start, `if($step($s+${n},$d,()=>({${visible}})))yield;`);
+      }
+      scopeInside(statement, fn, names);
+      if (statement.type === 'VariableDeclaration') {
+        for (const declarator of statement.declarations as Node[]) {
+          boundNames(declarator.id as Node, names);
+        }
+      }
+    }
+  };
+
+  /** Finds the statement lists inside one statement (not inside nested functions). */
+  const scopeInside = (node: Node, fn: string, scope: readonly string[]): void => {
+    if (/Function/.test(node.type)) return;
+    if (node.type === 'BlockStatement') {
+      instrument(node.body as Node[], fn, scope, false);
+      return;
+    }
+    if (node.type === 'SwitchCase') {
+      instrument(node.consequent as Node[], fn, scope, false);
+      return;
+    }
+    let inner = scope;
+    const head = (node.init ?? node.left) as Node | undefined;
+    if (/^For/.test(node.type) && head?.type === 'VariableDeclaration') {
+      const names = [...scope];
+      for (const declarator of head.declarations as Node[])
+        boundNames(declarator.id as Node, names);
+      inner = names;
+    }
+    for (const child of children(node)) scopeInside(child, fn, inner);
+  };
+
+  const isAtomic = (fn: Node): boolean => {
+    const before = code
+      .slice(0, fn.start)
+      .replace(/(export\s*)?$/, '')
+      .trimEnd();
+    return before.endsWith('*/') && before.slice(before.lastIndexOf('/**')).includes('@atomic');
+  };
+
+  const visit = (node: Node, fn: string | null, stepped: boolean): void => {
+    let inside = fn;
+    let wraps = stepped;
+    if (/^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type)) {
+      if (node.generator === true) {
+        hasGenerators = true;
+        inside = ((node.id as Node | null)?.name as string | undefined) ?? 'anonymous';
+        if (mode === 'fast') {
+          const star = code.indexOf('*', node.start);
+          out.overwrite(star, star + 1, ' ');
+        } else if (options.runtime === true || isAtomic(node)) {
+          wraps = false;
+        } else {
+          wraps = true;
+          const names: string[] = [];
+          for (const parameter of node.params as Node[]) boundNames(parameter, names);
+          const body = node.body as Node;
+          out.appendLeft(body.start + 1, 'const $d=$cpu.depth+1;');
+          instrument(body.body as Node[], inside, names, true);
+        }
+      } else {
+        inside = null;
+      }
+    } else if (node.type === 'YieldExpression') {
+      if (node.delegate === true) {
+        const argument = node.argument as Node;
+        if (mode === 'fast') {
+          out.overwrite(node.start, argument.start, ' '.repeat(argument.start - node.start));
+        } else if (wraps) {
+          out.appendLeft(argument.start, '$call(');
+          out.appendRight(argument.end, ',$d)');
+        }
+        // The delegated call itself is the allowed form; look inside its arguments and callee only.
+        if (argument.type === 'CallExpression') {
+          for (const child of children(argument)) visit(child, inside, wraps);
+          return;
+        }
+      } else if (options.runtime !== true) {
+        throw new StepError(file, lineOf(node.start), 'a bare yield outside src/sim/wait.ts');
+      } else if (mode === 'fast') {
+        out.overwrite(node.start, node.end, 'contended()');
+      }
+    } else if (node.type === 'CallExpression') {
+      const callee = node.callee as Node;
+      const name =
+        callee.type === 'Identifier'
+          ? (callee.name as string)
+          : callee.type === 'MemberExpression' && callee.computed !== true
+            ? ((callee.property as Node).name as string)
+            : '';
+      if (generators.has(name)) {
+        throw new StepError(
+          file,
+          lineOf(node.start),
+          `${name}() is a kernel generator: called without yield* it would do nothing`,
+        );
+      }
+      if (/^(struct|tracepoint|frames)$/.test(name) && callee.type === 'Identifier')
+        definition = node;
+    }
+    for (const child of children(node)) visit(child, inside, wraps);
+  };
+  visit(program, null, false);
+
+  if (hasGenerators && definition !== null) {
+    throw new StepError(
+      file,
+      lineOf((definition as Node).start),
+      'structs and tracepoints are defined in files without kernel functions (the fast build loads this file twice)',
+    );
+  }
+  if (mode === 'step' && hasGenerators && options.runtime !== true) {
+    const table = JSON.stringify(sites.map((s) => [s.fn, s.line, s.entry ? 1 : 0]));
+    out.prepend(
+      `import {cpu as $cpu,step as $step} from '${options.sim}/cpu.ts';` +
+        `import {registerSource as $register,call as $call} from '${options.sim}/site.ts';` +
+        `const $s=$register(${JSON.stringify(shown)},${JSON.stringify(code)},${table});`,
+    );
+  }
+  return {
+    code: out.toString(),
+    map: out.generateMap({ hires: true, source: file, includeContent: true }),
+    sites,
+  };
+}
