@@ -1,0 +1,100 @@
+/**
+ * include/uapi/asm-generic/errno-base.h, errno.h: the error numbers that the simulated kernel returns,
+ * negated, as C does. Fidelity: dup (the subset that memory management and processes use).
+ */
+export const EPERM = 1;
+export const ENOENT = 2;
+export const ESRCH = 3;
+export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
+export const E2BIG = 7;
+export const ENOEXEC = 8;
+export const EBADF = 9;
+export const ECHILD = 10;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EFAULT = 14;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const EXDEV = 18;
+export const ENODEV = 19;
+export const ENOTDIR = 20;
+export const EISDIR = 21;
+export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
+export const ENOTTY = 25;
+export const ETXTBSY = 26;
+export const EFBIG = 27;
+export const ENOSPC = 28;
+export const ESPIPE = 29;
+export const EROFS = 30;
+export const EPIPE = 32;
+export const ERANGE = 34;
+export const EDEADLK = 35;
+export const ENAMETOOLONG = 36;
+export const ENOSYS = 38;
+export const ELOOP = 40;
+export const EOVERFLOW = 75;
+export const EOPNOTSUPP = 95;
+export const ESTALE = 116;
+export const EHWPOISON = 133;
+/** Kernel-internal: the system call is to be started again. */
+export const ERESTARTSYS = 512;
+export const ERESTARTNOINTR = 513;
+
+const names: Readonly<Record<number, string>> = {
+  [EPERM]: 'EPERM',
+  [ENOENT]: 'ENOENT',
+  [ESRCH]: 'ESRCH',
+  [EINTR]: 'EINTR',
+  [EIO]: 'EIO',
+  [ENXIO]: 'ENXIO',
+  [E2BIG]: 'E2BIG',
+  [ENOEXEC]: 'ENOEXEC',
+  [EBADF]: 'EBADF',
+  [ECHILD]: 'ECHILD',
+  [EAGAIN]: 'EAGAIN',
+  [ENOMEM]: 'ENOMEM',
+  [EACCES]: 'EACCES',
+  [EFAULT]: 'EFAULT',
+  [EBUSY]: 'EBUSY',
+  [EEXIST]: 'EEXIST',
+  [EXDEV]: 'EXDEV',
+  [ENODEV]: 'ENODEV',
+  [ENOTDIR]: 'ENOTDIR',
+  [EISDIR]: 'EISDIR',
+  [EINVAL]: 'EINVAL',
+  [ENFILE]: 'ENFILE',
+  [EMFILE]: 'EMFILE',
+  [ENOTTY]: 'ENOTTY',
+  [ETXTBSY]: 'ETXTBSY',
+  [EFBIG]: 'EFBIG',
+  [ENOSPC]: 'ENOSPC',
+  [ESPIPE]: 'ESPIPE',
+  [EROFS]: 'EROFS',
+  [EPIPE]: 'EPIPE',
+  [ERANGE]: 'ERANGE',
+  [EDEADLK]: 'EDEADLK',
+  [ENAMETOOLONG]: 'ENAMETOOLONG',
+  [ENOSYS]: 'ENOSYS',
+  [ELOOP]: 'ELOOP',
+  [EOVERFLOW]: 'EOVERFLOW',
+  [EOPNOTSUPP]: 'EOPNOTSUPP',
+  [ESTALE]: 'ESTALE',
+  [EHWPOISON]: 'EHWPOISON',
+  [ERESTARTSYS]: 'ERESTARTSYS',
+  [ERESTARTNOINTR]: 'ERESTARTNOINTR',
+};
+
+/** include/linux/err.h: IS_ERR_VALUE(). Addresses of user space are never in this range. */
+export function IS_ERR_VALUE(value: number): boolean {
+  return value < 0 && value >= -4095;
+}
+
+/** lib/errname.c: errname(): `ENOMEM` for 12 and for -12; null when the number has no name here. */
+export function errname(error: number): string | null {
+  return names[Math.abs(error)] ?? null;
+}
