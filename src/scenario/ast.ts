@@ -3,6 +3,7 @@
  * programs share. Plain readonly data; every node knows where it stands in its text.
  */
 import type { SourceText, Span } from './source.ts';
+import type { TraceFacts } from './trace-facts.ts';
 
 /** One scenario: a script (`*.mm`) or a recorded program (an strace log). */
 export interface Scenario {
@@ -10,6 +11,8 @@ export interface Scenario {
   readonly origin: Origin;
   readonly header: Header;
   readonly statements: readonly Statement[];
+  /** What a recorded program tells besides its operations; scripts have none. */
+  readonly trace?: TraceFacts;
 }
 
 export type Origin = 'script' | 'trace';
@@ -135,6 +138,8 @@ export interface OpenFile {
   readonly file: number;
   readonly readable: boolean;
   readonly writable: boolean;
+  /** Bytes, as far as the trace told by the time of the operation. */
+  readonly size?: number;
 }
 
 /** The result of a call. */

@@ -117,18 +117,20 @@ export function childFacts(callee: string, args: readonly Expr[]): ChildFacts | 
   if (callee === 'fork') return { sharesMemory: false, isThread: false, isVfork: false };
   if (callee === 'vfork') return { sharesMemory: true, isThread: false, isVfork: true };
   if (callee !== 'clone' && callee !== 'clone3') return undefined;
+  const flags = cloneFlags(args);
+  const has = (bits: number) => exactAnd(flags, bits) === bits;
+  return { sharesMemory: has(0x100), isThread: has(0x10000), isVfork: has(0x4000) };
+}
+
+/** The flags of clone and clone3, in the script's form or strace's; 0 when they cannot be told. */
+export function cloneFlags(args: readonly Expr[]): number {
   const labelled = (list: readonly Expr[]) =>
     list.find((arg) => arg.kind === 'labelled' && arg.label === 'flags');
   const first = args[0];
   const found = first?.kind === 'struct' ? labelled(first.members) : (labelled(args) ?? first);
   const flags = found?.kind === 'labelled' ? found.value : found;
   const value = (flags && flagsValue(flags)) ?? 0;
-  const has = (bits: number) => exactAnd(value, bits) === bits;
-  return {
-    sharesMemory: has(0x100),
-    isThread: has(0x10000),
-    isVfork: has(0x4000),
-  };
+  return Math.max(0, value);
 }
 
 /**

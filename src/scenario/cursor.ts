@@ -35,6 +35,15 @@ export class Cursor {
     return token;
   }
 
+  /** Where the cursor stands; setting it to an earlier value goes back. */
+  get position(): number {
+    return this.#at;
+  }
+
+  set position(at: number) {
+    this.#at = at;
+  }
+
   isOp(text: string, ahead = 0): boolean {
     const token = this.peek(ahead);
     return token.kind === 'op' && token.text === text;

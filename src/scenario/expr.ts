@@ -68,6 +68,13 @@ export function readArgument(cursor: Cursor): Expr {
   return readMember(cursor);
 }
 
+/** One number, name, string or bracketed value, without operators. Throws ScenarioError. */
+export function readPlain(cursor: Cursor): Expr {
+  cursor.depth = 0;
+  cursor.operators = 0;
+  return readPrimary(cursor);
+}
+
 function readMember(cursor: Cursor): Expr {
   const first = cursor.peek();
   if (first.kind === 'op' && first.text === '...') {

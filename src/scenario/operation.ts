@@ -6,7 +6,8 @@ import { childFacts } from './check.ts';
 import { constantsWithPrefix } from './constants.ts';
 import type { Cursor } from './cursor.ts';
 import { errnoByName } from './errno.ts';
-import { readArgument, readExpr } from './expr.ts';
+import { ScenarioError } from './errors.ts';
+import { readArgument, readExpr, readPlain } from './expr.ts';
 import { flagsValue } from './flags.ts';
 import { type Span, spanFromTo } from './source.ts';
 import { didYouMean } from './suggest.ts';
@@ -88,8 +89,11 @@ function readArguments(cursor: Cursor): Expr[] {
   const args: Expr[] = [];
   if (cursor.takeOp(')')) return args;
   for (;;) {
-    args.push(readArgument(cursor));
+    args.push(cursor.lenient ? readAnyArgument(cursor) : readArgument(cursor));
     if (cursor.takeOp(')')) return args;
+    // A recorded call that was interrupted for good has no end.
+    const isHalf = cursor.isOp(',') && cursor.peek(1).kind === 'end';
+    if (cursor.lenient && (isHalf || cursor.peek().kind === 'end')) return args;
     if (!cursor.takeOp(',')) {
       if (cursor.peek().kind !== 'end' && !cursor.isOp('=')) throw cursor.unexpected(', or )');
       throw cursor.error(cursor.previousEnd, {
@@ -100,17 +104,51 @@ function readArguments(cursor: Cursor): Expr[] {
   }
 }
 
+/** An argument of a recorded call; one that is no expression is kept as text up to its comma. */
+function readAnyArgument(cursor: Cursor): Expr {
+  const start = cursor.position;
+  const first = cursor.peek();
+  try {
+    const arg = readArgument(cursor);
+    if (cursor.isOp(',') || cursor.isOp(')') || cursor.peek().kind === 'end') return arg;
+  } catch (error) {
+    if (!(error instanceof ScenarioError)) throw error;
+  }
+  cursor.position = start;
+  skipToComma(cursor);
+  if (cursor.position === start) throw cursor.unexpected('an argument');
+  const span = spanFromTo(first.span, cursor.previousSpan);
+  const text = cursor.source.text.slice(span.offset, span.offset + span.length);
+  // The two halves of an interrupted call have other lines between them.
+  return { kind: 'opaque', text: text.includes('\n') ? '...' : text, span };
+}
+
+/** To the comma or closing bracket that ends the argument, or to the end of the line. */
+function skipToComma(cursor: Cursor): void {
+  let depth = 0;
+  for (let token = cursor.peek(); token.kind !== 'end'; token = cursor.peek()) {
+    if (token.kind === 'op') {
+      if (depth === 0 && (token.text === ',' || token.text === ')')) return;
+      if ('([{'.includes(token.text)) depth++;
+      else if (')]}'.includes(token.text) && depth > 0) depth--;
+    }
+    cursor.next();
+  }
+}
+
 /** `= VALUE`, `= -1 ERROR (text)`, `= ERROR`, `= SIGNAL`, `= ?`; then strace's remarks. */
 export function readResult(cursor: Cursor): Result | undefined {
   const equals = cursor.peek();
   if (!cursor.takeOp('=')) {
-    if (cursor.peek().kind === 'end') return undefined;
+    if (cursor.lenient || cursor.peek().kind === 'end') return undefined;
     const hint = cursor.isOp('==') ? 'one = before the expected result' : undefined;
     throw cursor.unexpected('= RESULT or the end of the line', hint);
   }
   const result = readResultValue(cursor, equals.span);
   skipRemarks(cursor);
-  if (cursor.peek().kind !== 'end') throw cursor.unexpected('the end of the line');
+  if (cursor.peek().kind !== 'end' && !cursor.lenient) {
+    throw cursor.unexpected('the end of the line');
+  }
   return result;
 }
 
@@ -146,7 +184,8 @@ function readResultValue(cursor: Cursor, equals: Span): Result {
     const span = spanFromTo(first.span, name.span);
     return { kind: 'errno', name: name.text, errno: errno ?? 0, span };
   }
-  const value = readExpr(cursor);
+  // -Y prints `= 1234<comm>`, which is no comparison.
+  const value = cursor.lenient && !cursor.isOp('-') ? readPlain(cursor) : readExpr(cursor);
   return { kind: 'value', value, span: value.span };
 }
 
