@@ -56,6 +56,8 @@ export interface mm_struct extends Obj {
   mm_count: number;
   /** Small unique number; names the mm on screen and in large-folio map counts. */
   mm_id: number;
+  /** The running program's file, or null for the first process. */
+  exe_file: Ptr<file>;
   /** Text id of the process name. */
   owner: number;
 }
@@ -89,6 +91,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   mm_users: 'n',
   mm_count: 'n',
   mm_id: 'n',
+  exe_file: 'p',
   owner: 'n',
 });
 
@@ -223,7 +226,12 @@ export interface inode extends Obj {
   i_mapping: Ptr<address_space>;
   /** mm.ts: FS_* kind (disk, tmpfs, device). */
   i_kind: number;
+  /** References by open files; at 0 an inode with a name stays cached, one without is evicted. */
   i_count: number;
+  /** Names it has: 0 for memfd and shared anonymous memory. */
+  i_nlink: number;
+  /** Next of the list of all named inodes (fs/file.ts). */
+  i_next: Ptr<inode>;
 }
 
 export const inode_cachep = struct<inode>('inode', {
@@ -232,6 +240,8 @@ export const inode_cachep = struct<inode>('inode', {
   i_mapping: 'p',
   i_kind: 'n',
   i_count: 'n',
+  i_nlink: 'n',
+  i_next: 'p',
 });
 
 export interface file extends Obj {
@@ -242,6 +252,8 @@ export interface file extends Obj {
   f_flags: number;
   f_pos: number;
   f_count: number;
+  /** Next of the task's or the kernel's list of files whose last reference went (fs/file_table.ts). */
+  f_llist: Ptr<file>;
 }
 
 export const filp_cachep = struct<file>('file', {
@@ -251,16 +263,61 @@ export const filp_cachep = struct<file>('file', {
   f_flags: 'n',
   f_pos: 'n',
   f_count: 'n',
+  f_llist: 'p',
 });
 
-/** struct files_struct: the descriptor table; entry = granule of the file, 0 = closed. */
+/**
+ * struct files_struct: the descriptor table, two levels of page-table-sized tables (sim/table.ts) of 512
+ * entries. A leaf entry is the granule of the file * 2 + close-on-exec; 0 = closed.
+ */
 export interface files_struct extends Obj {
   count: number;
-  /** Table number (sim/table.ts) of up to 512 descriptors. */
+  /** Table number of the upper level. */
   fdt: number;
 }
 
 export const files_cachep = struct<files_struct>('files_struct', { count: 'n', fdt: 'n' });
+
+/** struct completion: `done` is set once. */
+export interface completion extends Obj {
+  done: number;
+}
+
+export const completion_cachep = struct<completion>('completion', { done: 'n' });
+
+/** struct signal_struct (and the lock of sighand_struct): what the threads of one process share. */
+export interface signal_struct extends Obj {
+  siglock: spinlock_t;
+  /** Threads that have not been released, and threads that have not begun to exit. */
+  nr_threads: number;
+  live: number;
+  /** SIGNAL_* bits. */
+  flags: number;
+  group_exit_code: number;
+  /** Thread that execs and waits for the others to go. */
+  group_exec_task: Ptr<task_struct>;
+  notify_count: number;
+}
+
+export const signal_cachep = struct<signal_struct>('signal_struct', {
+  siglock: 'spinlock',
+  nr_threads: 'n',
+  live: 'n',
+  flags: 'n',
+  group_exit_code: 'n',
+  group_exec_task: 'p',
+  notify_count: 'n',
+});
+
+/** A callback waiting for a grace period: struct rcu_head, with what it is embedded in. */
+export interface rcu_head extends Obj {
+  next: Ptr<rcu_head>;
+  /** Which function (kernel/rcu_types.ts). */
+  func: number;
+  object: Ptr<Obj>;
+}
+
+export const rcu_head_cachep = struct<rcu_head>('rcu_head', { next: 'p', func: 'n', object: 'p' });
 
 /** struct task_struct, as far as memory management looks at it. */
 export interface task_struct extends Obj {
@@ -271,16 +328,28 @@ export interface task_struct extends Obj {
   mm: Ptr<mm_struct>;
   active_mm: Ptr<mm_struct>;
   files: Ptr<files_struct>;
+  signal: Ptr<signal_struct>;
+  /** task_lock(): protects mm, files and vfork_done against other tasks. */
+  alloc_lock: spinlock_t;
   real_parent: Ptr<task_struct>;
+  group_leader: Ptr<task_struct>;
   /** Number of the sim task that runs it. */
   sim_id: number;
   /** 0 running, EXIT_ZOMBIE, EXIT_DEAD. */
   exit_state: number;
   exit_code: number;
-  /** Task that waits in vfork() until this one execs or exits: its sim id, or 0. */
-  vfork_waiter: number;
+  /** Completed when this task execs or exits: its parent waits in vfork(). */
+  vfork_done: Ptr<completion>;
   /** PF_* bits. */
   flags: number;
+  /** References besides being alive (rcu_users counts as one). */
+  usage: number;
+  /** 1 after another thread told it to die (a pending SIGKILL). */
+  sigkill: number;
+  /** Files to be released on the way back to user space. */
+  task_works: Ptr<file>;
+  /** Grace-period number when the outermost RCU read section was entered. */
+  rcu_gp_seq: number;
 }
 
 export const task_struct_cachep = struct<task_struct>('task_struct', {
@@ -290,12 +359,48 @@ export const task_struct_cachep = struct<task_struct>('task_struct', {
   mm: 'p',
   active_mm: 'p',
   files: 'p',
+  signal: 'p',
+  alloc_lock: 'spinlock',
   real_parent: 'p',
+  group_leader: 'p',
   sim_id: 'n',
   exit_state: 'n',
   exit_code: 'n',
-  vfork_waiter: 'n',
+  vfork_done: 'p',
   flags: 'n',
+  usage: 'n',
+  sigkill: 'n',
+  task_works: 'p',
+  rcu_gp_seq: 'n',
+});
+
+/** Global variables of kernel/ and fs/; the one object, found through a fixed heap word (roots.ts). */
+export interface process_globals extends Obj {
+  /** Lists tasks and their relations. */
+  tasklist_lock: spinlock_t;
+  /** Named inodes, newest first. */
+  inodes: Ptr<inode>;
+  /** Files released by kernel tasks. */
+  delayed_fput_list: Ptr<file>;
+  last_mm_id: number;
+  /** Number of the newest grace period. */
+  rcu_gp_seq: number;
+  /** Callbacks not yet waiting for a grace period, oldest first. */
+  rcu_head: Ptr<rcu_head>;
+  rcu_tail: Ptr<rcu_head>;
+  /** Callbacks queued and not yet run. */
+  rcu_pending: number;
+}
+
+export const process_globals_cachep = struct<process_globals>('process_globals', {
+  tasklist_lock: 'spinlock',
+  inodes: 'p',
+  delayed_fput_list: 'p',
+  last_mm_id: 'n',
+  rcu_gp_seq: 'n',
+  rcu_head: 'p',
+  rcu_tail: 'p',
+  rcu_pending: 'n',
 });
 
 /** struct page; a small folio is its page. */
