@@ -37,6 +37,8 @@ import { conditionById, type K } from './wait.ts';
 export interface Operation {
   readonly name: string;
   readonly args: readonly unknown[];
+  /** What the driver knows and the arguments do not say: `pid`, `fd`, `size`, `image`. */
+  readonly options?: Readonly<Record<string, unknown>>;
   /** As the scenario wrote it. */
   readonly text: string;
   /** Line of the scenario, 0 if none. */
