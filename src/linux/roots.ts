@@ -25,7 +25,7 @@ export function rootAt(word: number): Obj {
 }
 
 /** Global variables of kernel/ and fs/. */
-export function process_globals(): process_globals {
+export function processGlobals(): process_globals {
   const object = rootAt(ROOT_PROCESS);
   assert(process_globals_cachep.isInstance(object), 'the process root is of another type');
   return object;
