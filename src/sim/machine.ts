@@ -343,6 +343,45 @@ export class Machine {
 
   // ---------------------------------------------------------------- running
 
+  /** Arms breakpoints: tasks park at these sites, and `onBreak` hears of these events as they are emitted. */
+  arm(
+    sites: Iterable<number>,
+    events: Iterable<number>,
+    onBreak: (kind: 'site' | 'event', id: number) => void,
+  ): void {
+    this.activate();
+    cpu.site_break.fill(0);
+    for (const site of sites) cpu.site_break[site] = 1;
+    cpu.event_break.fill(0);
+    for (const event of events) cpu.event_break[event] = 1;
+    cpu.on_break = onBreak;
+  }
+
+  /** Makes the running task park at its next step point. Only inside `onBreak`. */
+  park(): void {
+    cpu.fuel = 0;
+  }
+
+  /**
+   * Looks at marks from the current position backwards until `found` says true; returns the step at
+   * which that mark's statement is about to run, or -1. The current mark itself is looked at first.
+   */
+  findMarkBack(found: (task: number, site: number, depth: number, step: number) => boolean): number {
+    this.activate();
+    const oldest = Math.max(0, cpu.journal_count - cpu.journal_at.length);
+    let step = cpu.step;
+    for (let n = cpu.journal_count - 1; n >= oldest; n--) {
+      const slot = n & cpu.journal_mask;
+      const packed = cpu.journal_at[slot] as number;
+      if (packed >>> SPACE_SHIFT !== SPACE_MARK) continue;
+      const value = cpu.journal_value[slot] as number;
+      const task = Math.floor(value / MAX_DEPTH);
+      if (found(task, packed & LOCATION_MASK, value % MAX_DEPTH, step)) return step;
+      step--;
+    }
+    return -1;
+  }
+
   /** How non-scheduler choices (slab reuse, trylock, allocation failure) are made. */
   setChooser(chooser: Chooser): void {
     this.#chooser = chooser;
