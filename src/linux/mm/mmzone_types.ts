@@ -1,0 +1,52 @@
+/**
+ * include/linux/mmzone.h v6.18: the memory node. One node, one zone, one CPU.
+ *
+ * Lists of page frames are linked through page.lru_next and page.lru_prev (pfn + 1, 0 = end). Free
+ * lists and LRU lists change in one atomic step each: zone->lock, lru_lock and the per-CPU page lists
+ * are not modelled. Fidelity: custom.
+ */
+import { type Obj, type Ptr, struct, type words } from '../../sim/struct.ts';
+
+/** MAX_PAGE_ORDER + 1. */
+export const NR_PAGE_ORDERS = 11;
+
+/** enum lru_list. */
+export const LRU_INACTIVE_ANON = 0;
+export const LRU_ACTIVE_ANON = 1;
+export const LRU_INACTIVE_FILE = 2;
+export const LRU_ACTIVE_FILE = 3;
+export const LRU_UNEVICTABLE = 4;
+export const NR_LRU_LISTS = 5;
+
+/** PAGEVEC_SIZE: folios of a per-CPU LRU batch. */
+export const FOLIO_BATCH_SIZE = 31;
+
+/** struct pglist_data, with its one zone, its lruvec and the batches of its one CPU; and the other variables of mm/. */
+export interface pglist_data extends Obj {
+  /** Table number of the directory that finds the ptdesc of a page table (mm/pgtable.ts). */
+  ptdesc_directory: number;
+  /** swap_info[0]: the one swap area, or null. */
+  swap_info: Ptr<Obj>;
+  /** Frames of the machine. */
+  spanned_pages: number;
+  /** Frames that are not free. */
+  used_pages: number;
+  /** Per order: first and last block (pfn + 1), number of blocks. */
+  free_area: words;
+  /** Per LRU list: first (newest) and last folio (pfn + 1), number of folios. */
+  lists: words;
+  /** cpu_fbatches.lru_add: folios not yet on a list; each holds a reference. */
+  lru_add_nr: number;
+  lru_add: words;
+}
+
+export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
+  ptdesc_directory: 'n',
+  swap_info: 'p',
+  spanned_pages: 'n',
+  used_pages: 'n',
+  free_area: ['words', NR_PAGE_ORDERS * 3],
+  lists: ['words', NR_LRU_LISTS * 3],
+  lru_add_nr: 'n',
+  lru_add: ['words', FOLIO_BATCH_SIZE],
+});
