@@ -110,7 +110,7 @@ export interface Operation extends Line {
 
 /** Who does an operation. */
 export type Actor =
-  /** No actor written: the scenario's first process. */
+  /** No actor written: the first process, whose name is the first that no fork made. */
   | { readonly kind: 'first' }
   | { readonly kind: 'task'; readonly name: string; readonly span: Span }
   | { readonly kind: 'kthread'; readonly name: KernelThread; readonly span: Span }

@@ -134,20 +134,24 @@ export function cloneFlags(args: readonly Expr[]): number {
 }
 
 /**
- * Tasks that are used before anything makes them. The first task named is the first process; the
- * others come from `NAME = fork()` and its kin. Inside a race the order of lines means nothing.
+ * Tasks that are used before anything makes them. The first name that nothing made names the first
+ * process; the others come from `NAME = fork()` and its kin. In a race the order of lines means nothing.
  */
 export function taskErrors(scenario: Scenario): ScenarioError[] {
   const errors: ScenarioError[] = [];
   const tasks = new Set<string>();
+  let first: string | undefined;
   const visit = (operation: Operation) => {
     const actor = operation.actor;
-    if (actor.kind !== 'task') return;
-    if (tasks.size === 0) tasks.add(actor.name);
-    if (!tasks.has(actor.name)) errors.push(unknownTask(scenario.source, actor, tasks));
+    if (actor.kind !== 'task' || tasks.has(actor.name)) return;
+    if (first === undefined) {
+      first = actor.name;
+      tasks.add(first);
+    } else {
+      errors.push(unknownTask(scenario.source, actor, tasks));
+    }
   };
   const declare = (operation: Operation) => {
-    if (operation.actor.kind === 'task' && tasks.size === 0) tasks.add(operation.actor.name);
     if (operation.bind && calls.get(operation.callee)?.makesTask) tasks.add(operation.bind.text);
   };
   for (const statement of scenario.statements) {

@@ -33,7 +33,8 @@ export function isStraceLog(text: string): boolean {
 function kindOfLine(text: string, start: number, lineEnd: number): LineKind | undefined {
   let end = lineEnd;
   while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
-  if (end === start) return undefined;
+  // -k prints the stack under each call.
+  if (end === start || text.startsWith(' > ', start)) return undefined;
   const head = text.slice(start, Math.min(end, start + 100));
   if (/^\s*(?:#|race\s*\{|\}|(?:title|about|kernels|config|verdict|expect)\s)/.test(head)) {
     return 'script';

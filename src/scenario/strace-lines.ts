@@ -301,7 +301,11 @@ class LineReader {
     const after = close + ' resumed>'.length;
     const rest = open.segments.map((part) => (part === first ? { ...part, start: after } : part));
     const segments = [...begun.segments, ...rest];
-    this.#complete({ ...begun, order: segment.line, segments }, segment, isCut);
+    // Another thread may be given the range before munmap is seen to return, so it counts from its
+    // beginning; every other call counts from its end.
+    const order = name === 'munmap' ? begun.line : segment.line;
+    if (order !== segment.line) this.#needsSort = true;
+    this.#complete({ ...begun, order, segments }, segment, isCut);
   }
 
   #complete(call: TraceCall, segment: Segment, isCut: boolean): void {
