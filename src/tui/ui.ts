@@ -1,0 +1,409 @@
+import type { OutputLine, SessionView } from '../debugger/view.ts';
+import { CommandLine } from './command-line.ts';
+import { ASCII, type Glyphs, UNICODE } from './glyphs.ts';
+import { type KeyContext, lookUp, type UiAction } from './key-table.ts';
+import type { InputEvent } from './keys-decoder.ts';
+import { type Layout, type LayoutName, layout } from './layout.ts';
+import { runLocalCommand } from './local-commands.ts';
+import { actOnPane } from './pane-actions.ts';
+import { moveTo, moveToKey, type PaneState, paneState } from './pane-state.ts';
+import { PANE_IDS, type PaneId } from './panes.ts';
+import { Runner } from './runner.ts';
+import { outputSheet } from './text/output.ts';
+import { filtered, type Sheet } from './text/row.ts';
+import { Views } from './views.ts';
+
+/** What the caller lends: everything that touches files, the clock or the process. */
+export interface UiHost {
+  readonly ascii: boolean;
+  readonly showHints: boolean;
+  loadHistory(): readonly string[];
+  appendHistory(line: string): void;
+  /** Writes a frame as text; throws an Error with a readable message when it cannot. */
+  saveScreen(file: string, text: string): void;
+  hintsDismissed(): void;
+  now(): number;
+  /** Runs a callback soon, after input that has already arrived. */
+  schedule(callback: () => void): void;
+}
+
+/** What the drawing side offers to the state side. */
+export interface Stage {
+  frameText(): string;
+  copy(text: string): void;
+  repaint(): void;
+  suspend(): void;
+}
+
+export type Overlay = 'none' | 'help' | 'confirm';
+
+const OUTPUT_LIMIT = 5000;
+const PROGRESS_MS = 33;
+
+/**
+ * The state of the screen: focus, panes, overlays, the line being typed. It lives outside React;
+ * the session owns the truth about the machine. Keys change it at once, a tick runs and paints.
+ */
+export class Ui {
+  readonly session: SessionView;
+  readonly host: UiHost;
+  readonly glyphs: Glyphs;
+  readonly views: Views;
+  readonly runner: Runner;
+  readonly command: CommandLine;
+  readonly panes: Readonly<Record<PaneId, PaneState>>;
+
+  focus: PaneId = 'source';
+  recent: PaneId[] = ['source', 'anon-vma', 'walk', 'tasks', 'page-tables'];
+  zoom = false;
+  layoutName: LayoutName = 'auto';
+  overlay: Overlay = 'none';
+  helpTop = 0;
+  showsHints: boolean;
+  /** Digits typed so far, and the focus before the first of them. */
+  count = '';
+  note: OutputLine | null = null;
+  output: OutputLine[] = [];
+  outputDropped = 0;
+  columns = 80;
+  rows = 24;
+  stage: Stage | null = null;
+  /** Grows with every frame worth drawing; React watches it. */
+  frame = 0;
+
+  #focusBeforeCount: PaneId = 'source';
+  #quitArmed = false;
+  #backStack: PaneId[] = [];
+  #listeners = new Set<() => void>();
+  #scheduled = false;
+  #lastPaint = 0;
+  #outputVersion = 0;
+  #exit: () => void;
+
+  constructor(session: SessionView, host: UiHost, onExit: () => void) {
+    this.session = session;
+    this.host = host;
+    this.#exit = onExit;
+    this.glyphs = host.ascii ? ASCII : UNICODE;
+    this.views = new Views(session, this.glyphs);
+    this.runner = new Runner(session, host.now, { onStop: () => this.refresh() });
+    this.command = new CommandLine(session, host.loadHistory());
+    this.showsHints = host.showHints;
+    this.panes = Object.fromEntries(PANE_IDS.map((id) => [id, paneState()])) as Record<
+      PaneId,
+      PaneState
+    >;
+    this.#takeOutput();
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  layout(): Layout {
+    const { columns, rows, focus, recent, zoom, layoutName } = this;
+    return layout({ columns, rows, focus, recent, zoom, name: layoutName });
+  }
+
+  sheet(id: PaneId): Sheet {
+    const { filter } = this.panes[id];
+    if (id === 'output') return filtered(outputSheet(this.output, this.outputDropped), filter);
+    return this.views.sheet(id, filter);
+  }
+
+  /** Version of what a pane shows, for anchoring: output grows without the machine moving. */
+  versionOf(id: PaneId): number {
+    return id === 'output' ? this.#outputVersion : this.views.version;
+  }
+
+  resize(columns: number, rows: number): void {
+    this.columns = columns;
+    this.rows = rows;
+    this.changed();
+  }
+
+  /** Something on the screen is stale: paint once in the coming tick. */
+  changed(): void {
+    this.#lastPaint = 0;
+    this.#wake();
+  }
+
+  setFocus(id: PaneId): void {
+    this.focus = id;
+    this.recent = [id, ...this.recent.filter((other) => other !== id)];
+  }
+
+  /** Runs a command line of the user or of a key. */
+  execute(line: string): void {
+    if (runLocalCommand(this, line)) return;
+    this.runner.submit(line);
+  }
+
+  print(role: OutputLine['role'], text: string): void {
+    this.output.push({ role, text });
+    this.#trimOutput();
+  }
+
+  quit(): void {
+    this.#exit();
+  }
+
+  /** Shows what a command or a selection changed. */
+  refresh(): void {
+    this.views.invalidate();
+    this.#takeOutput();
+  }
+
+  /** Puts every pane's cursor on the selected objects it shows. */
+  followSelection(): void {
+    const selected = this.views.selection();
+    for (const id of PANE_IDS) {
+      if (id === 'source' || id === 'events' || id === 'output' || id === 'walk') continue;
+      moveToKey(this.panes[id], this.sheet(id), selected);
+    }
+  }
+
+  pushBack(): void {
+    this.#backStack.push(this.focus);
+  }
+
+  popBack(): PaneId | null {
+    return this.#backStack.pop() ?? null;
+  }
+
+  input(events: readonly InputEvent[]): void {
+    for (const event of events) {
+      if (event.type === 'paste') this.#paste(event.text);
+      else if (event.type === 'key') this.#key(event.name, event.text);
+    }
+    this.changed();
+  }
+
+  /** One turn: run what waits for a slice, then at most one frame. */
+  tick(): void {
+    const stopped = this.runner.slice();
+    if (this.runner.isRunning) this.views.invalidateStatus();
+    const now = this.host.now();
+    const due = stopped || this.#lastPaint === 0 || now - this.#lastPaint >= PROGRESS_MS;
+    // While a verb still runs only progress is worth a frame, 30 times a second.
+    if (due) {
+      this.#lastPaint = now;
+      this.frame++;
+      for (const listener of this.#listeners) listener();
+    }
+    if (this.runner.hasWork) this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.host.schedule(() => {
+      this.#scheduled = false;
+      this.tick();
+    });
+  }
+
+  #takeOutput(): void {
+    const lines = this.session.takeOutput();
+    if (lines.length === 0) return;
+    this.output.push(...lines);
+    this.#trimOutput();
+    const error = lines.findLast((line) => line.role === 'error');
+    if (error) this.note = error;
+  }
+
+  #trimOutput(): void {
+    this.#outputVersion++;
+    const extra = this.output.length - OUTPUT_LIMIT;
+    if (extra <= 0) return;
+    this.output = this.output.slice(extra);
+    this.outputDropped += extra;
+  }
+
+  #paste(text: string): void {
+    if (this.overlay !== 'none') return;
+    if (!this.command.isOpen) this.command.open('command', '');
+    this.command.type(text);
+    if (this.command.mode === 'filter') this.#filterTyped();
+  }
+
+  #contexts(): KeyContext[] {
+    if (this.overlay === 'confirm') return ['confirm'];
+    if (this.overlay === 'help') return ['help'];
+    if (this.command.mode === 'command') return ['command'];
+    if (this.command.mode === 'filter') return ['filter'];
+    return this.focus === 'source' ? ['source', 'pane', 'global'] : ['pane', 'global'];
+  }
+
+  #key(name: string, text: string): void {
+    if (this.layout().mode === 'small' && this.overlay === 'none' && !this.command.isOpen) {
+      // Nothing can be asked on a screen this small: `q` quits at once.
+      if (name === 'q' || name === 'ctrl-c') this.quit();
+      return;
+    }
+    const binding = lookUp(this.#contexts(), name);
+    const action = binding && 'action' in binding.target ? binding.target.action : null;
+    if (action !== 'interrupt') this.#quitArmed = false;
+    const typing = this.command.isOpen;
+    if (!typing && this.overlay === 'none' && this.#countKey(name)) return;
+    this.note = null;
+    if (action) this.#act(action);
+    else if (binding && 'command' in binding.target) {
+      this.execute(binding.target.command + this.#countSuffix());
+      this.command.history.rewind();
+      this.command.lastCommand = binding.target.command;
+    } else if (typing && text !== '') {
+      this.command.type(text);
+      if (this.command.mode === 'filter') this.#filterTyped();
+    }
+    this.count = '';
+  }
+
+  /**
+   * One digit focuses a pane; two or more, or a leading zero, are a count and the focus returns.
+   */
+  #countKey(name: string): boolean {
+    if (!/^[0-9]$/.test(name)) return false;
+    if (this.count === '') {
+      this.#focusBeforeCount = this.focus;
+      if (name !== '0') return this.#firstDigit(name);
+    } else if (this.focus !== this.#focusBeforeCount) {
+      this.setFocus(this.#focusBeforeCount);
+    }
+    if (this.count.length < 9) this.count += name;
+    return true;
+  }
+
+  #firstDigit(name: string): boolean {
+    const binding = lookUp(['global'], name);
+    if (binding && 'action' in binding.target) this.#act(binding.target.action);
+    this.count = name;
+    return true;
+  }
+
+  #countSuffix(): string {
+    return this.count.length < 2 ? '' : ` ${Number(this.count)}`;
+  }
+
+  get countValue(): number {
+    return this.count.length < 2 ? 1 : Math.max(1, Number(this.count));
+  }
+
+  #act(action: UiAction): void {
+    if (action.startsWith('focus-') && action !== 'focus-next' && action !== 'focus-previous') {
+      this.setFocus(action.slice('focus-'.length) as PaneId);
+      return;
+    }
+    switch (action) {
+      case 'interrupt':
+        this.#interrupt();
+        return;
+      case 'close':
+        this.#close();
+        return;
+      case 'quit':
+        this.overlay = 'confirm';
+        return;
+      case 'help':
+        this.overlay = 'help';
+        this.helpTop = 0;
+        return;
+      case 'suspend':
+        this.stage?.suspend();
+        return;
+      case 'repaint':
+        this.stage?.repaint();
+        return;
+      case 'repeat':
+        if (this.command.lastCommand !== '') {
+          this.execute(this.command.lastCommand + this.#countSuffix());
+        }
+        return;
+      case 'command-line':
+        this.command.open('command', '');
+        return;
+      case 'accept':
+        this.#accept();
+        return;
+      default:
+        break;
+    }
+    if (this.overlay === 'help') this.#scrollHelp(action);
+    else if (this.command.isOpen) {
+      if (this.command.mode === 'filter' && action.startsWith('find-')) actOnPane(this, action);
+      else this.command.act(action);
+      if (this.command.mode === 'filter') this.#filterTyped();
+    } else actOnPane(this, action);
+  }
+
+  #interrupt(): void {
+    if (this.#quitArmed || this.overlay === 'confirm') {
+      this.quit();
+      return;
+    }
+    this.#quitArmed = true;
+    const interrupted = this.runner.interrupt();
+    if (this.command.isOpen) this.#closeInput();
+    if (this.overlay === 'help') this.overlay = 'none';
+    this.note = {
+      role: 'hint',
+      text: interrupted ? 'Interrupting. Ctrl-C again quits.' : 'Ctrl-C again quits.',
+    };
+  }
+
+  /** Esc closes the top thing only. */
+  #close(): void {
+    const state = this.panes[this.focus];
+    if (this.overlay !== 'none') this.overlay = 'none';
+    else if (this.command.isOpen) {
+      if (this.command.completions.length > 0) this.command.dropCompletions();
+      else this.#closeInput();
+    } else if (this.showsHints) {
+      this.showsHints = false;
+      this.host.hintsDismissed();
+    } else if (state.filter !== '') state.filter = '';
+    else if (this.zoom) this.zoom = false;
+  }
+
+  #closeInput(): void {
+    if (this.command.mode === 'filter') this.panes[this.focus].filter = '';
+    this.command.close();
+  }
+
+  #accept(): void {
+    if (this.overlay === 'confirm') {
+      this.quit();
+      return;
+    }
+    if (this.command.mode === 'filter') {
+      this.command.close();
+      return;
+    }
+    const { line, isNew } = this.command.take();
+    if (line === '') return;
+    if (isNew) this.host.appendHistory(line);
+    this.print('echo', line);
+    this.execute(line);
+  }
+
+  #filterTyped(): void {
+    const state = this.panes[this.focus];
+    state.filter = this.command.line.text;
+    if (this.focus === 'source') actOnPane(this, 'find-here');
+    else moveTo(state, this.sheet(this.focus), state.cursor);
+  }
+
+  #scrollHelp(action: UiAction): void {
+    const page = Math.max(1, this.rows - 8);
+    const moves: Partial<Record<UiAction, number>> = {
+      'line-down': 1,
+      'line-up': -1,
+      'page-down': page,
+      'page-up': -page,
+      first: -100_000,
+      last: 100_000,
+    };
+    this.helpTop = Math.max(0, this.helpTop + (moves[action] ?? 0));
+  }
+}
