@@ -32,6 +32,8 @@ export interface mm_struct extends Obj {
   pgd: number;
   pgtables_bytes: number;
   mmap_base: number;
+  /** Where a bottom-up search starts. */
+  mmap_legacy_base: number;
   task_size: number;
   total_vm: number;
   locked_vm: number;
@@ -71,6 +73,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   pgd: 'n',
   pgtables_bytes: 'n',
   mmap_base: 'n',
+  mmap_legacy_base: 'n',
   task_size: 'n',
   total_vm: 'n',
   locked_vm: 'n',
@@ -119,9 +122,13 @@ export interface vm_area_struct extends Obj {
   vm_pgoff: number;
   vm_file: Ptr<file>;
   vm_private_data: number;
-  /** Node in mm_rb, and the largest gap below any VMA of its subtree. */
+  /** Node in mm_rb, and the largest tree_gap of its subtree. Not a pointer field of Linux: vma_tree.ts. */
   vm_rb: rb_node;
   rb_subtree_gap: number;
+  /** The range that the tree maps to this VMA (the maple tree's pivots), and the free space below it. */
+  tree_start: number;
+  tree_end: number;
+  tree_gap: number;
   /** Node in vm_file->f_mapping->i_mmap. */
   shared_rb: rb_node;
   shared_rb_subtree_last: number;
@@ -145,6 +152,9 @@ export const vm_area_cachep = struct<vm_area_struct>(
     vm_private_data: 'n',
     vm_rb: 'rb_node',
     rb_subtree_gap: 'n',
+    tree_start: 'n',
+    tree_end: 'n',
+    tree_gap: 'n',
     shared_rb: 'rb_node',
     shared_rb_subtree_last: 'n',
   },
