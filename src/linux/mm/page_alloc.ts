@@ -125,8 +125,8 @@ function __rmqueue_smallest(order: number): page | null {
   return null;
 }
 
-/** should_fail_alloc_page(), should_failslab(): asks the schedule whether this allocation fails. */
-export function should_fail_alloc(): boolean {
+/** should_fail_alloc_page(): asks the schedule whether this allocation fails. */
+export function should_fail_alloc_page(): boolean {
   return choose('fail_alloc', 2) === 1;
 }
 
@@ -156,7 +156,7 @@ function prep_new_page(block: page, order: number, zeroed: boolean): void {
 
 /** folio_alloc(): a folio of 2^order pages with one reference; `zeroed` is __GFP_ZERO. NULL if there is none. */
 export function folio_alloc(order: number, zeroed = false): folio | null {
-  if (should_fail_alloc()) {
+  if (should_fail_alloc_page()) {
     return null;
   }
   const block = __rmqueue_smallest(order);

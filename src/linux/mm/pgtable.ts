@@ -23,14 +23,12 @@ import { ENOMEM } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { mem_map, type mm_struct, type page, type vm_area_struct } from '../mm_types.ts';
 import { trace_pte_clear, trace_pte_set } from './events.ts';
+import { PAGE_SIZE, PMD_SIZE, PUD_SIZE } from './mm.ts';
 import { NODE_DATA } from './node.ts';
 import { type ptdesc, ptdesc_cachep } from './pgtable_types.ts';
+import { swp_entry, type swp_entry_t, swp_offset, swp_type } from './swap_entry.ts';
 
-export const PAGE_SIZE = 4096;
-export const PAGE_SHIFT = 12;
 export const PTRS_PER_PTE = 512;
-export const PMD_SIZE = 0x20_0000;
-export const PUD_SIZE = 0x4000_0000;
 export const PGDIR_SIZE = 0x80_0000_0000;
 export const HPAGE_PMD_NR = 512;
 
@@ -129,12 +127,6 @@ export const is_swap_pte = (pte: pte_t): boolean => pte !== 0 && !pte_present(pt
 /** A real swap entry (non_swap_entry() is the rest). */
 export const pte_is_swap_entry = (pte: pte_t): boolean => kind_of(pte) === KIND_SWAP;
 
-/** swp_entry_t: the name of a swap slot, type << 24 | offset; 0 is no entry because slot 0 is the header. */
-export type swp_entry_t = number;
-export const swp_entry = (type: number, offset: number): swp_entry_t => type * 0x100_0000 + offset;
-export const swp_type = (entry: swp_entry_t): number => Math.floor(entry / 0x100_0000);
-export const swp_offset = (entry: swp_entry_t): number => entry % 0x100_0000;
-
 /** swp_entry_to_pte(). */
 export function swp_entry_to_pte(entry: swp_entry_t): pte_t {
   return ((swp_offset(entry) << 8) | (swp_type(entry) << 5) | KIND_SWAP) >>> 0;
@@ -192,7 +184,6 @@ export const is_poisoned_swp_entry = (pte: pte_t): boolean =>
 
 // ---- addresses
 
-export const page_align_down = (addr: number): number => addr - (addr % PAGE_SIZE);
 export const pgd_index = (addr: number): number => Math.floor(addr / PGDIR_SIZE) % 512;
 export const pud_index = (addr: number): number => Math.floor(addr / PUD_SIZE) % 512;
 export const pmd_index = (addr: number): number => Math.floor(addr / PMD_SIZE) % 512;
@@ -206,11 +197,6 @@ const boundary = (addr: number, end: number, size: number): number => {
 export const pgd_addr_end = (addr: number, end: number): number => boundary(addr, end, PGDIR_SIZE);
 export const pud_addr_end = (addr: number, end: number): number => boundary(addr, end, PUD_SIZE);
 export const pmd_addr_end = (addr: number, end: number): number => boundary(addr, end, PMD_SIZE);
-
-/** linear_page_index(): the page offset at which `vma` maps `address`. */
-export function linear_page_index(vma: vm_area_struct, address: number): number {
-  return Math.floor((address - vma.vm_start) / PAGE_SIZE) + vma.vm_pgoff;
-}
 
 // ---- tables
 

@@ -3,20 +3,31 @@
  * rest of the memory manager. One file of mm/rmap/ per mechanism; a kernel preset names one.
  */
 import type { K } from '../../../sim/wait.ts';
-import type { folio, vm_area_struct } from '../../mm_types.ts';
+import type { anon_vma, folio, vm_area_struct } from '../../mm_types.ts';
 
 /** struct rmap_walk_control (include/linux/rmap.h v6.18). */
 export interface rmap_walk_control {
   /** Shown as the purpose of the walk: name of rmap_one. */
   readonly name: string;
+  /** Whatever rmap_one needs and reports. */
+  readonly arg?: unknown;
   /** Do not wait for a contended rmap lock. */
   readonly try_lock?: boolean;
   /** Set by the walk when try_lock failed. */
   contended?: boolean;
+  /** Page-table entries found, counted by page_vma_mapped_walk(). */
+  hits?: number;
   /** Handles one VMA at the address where the folio should be; false stops the walk. */
-  readonly rmap_one: (folio: folio, vma: vm_area_struct, address: number) => K<boolean>;
+  readonly rmap_one: (
+    folio: folio,
+    vma: vm_area_struct,
+    address: number,
+    rwc: rmap_walk_control,
+  ) => K<boolean>;
   /** True when nothing is left to find. */
   readonly done?: (folio: folio) => boolean;
+  /** How to lock the anon_vma; without it, whatever folio->mapping says is locked. */
+  readonly anon_lock?: (folio: folio, rwc: rmap_walk_control | null) => K<anon_vma | null>;
   /** VMAs to skip. */
   readonly invalid_vma?: (vma: vm_area_struct) => boolean;
 }

@@ -1,0 +1,242 @@
+/**
+ * mm/swap.c v6.18: the LRU batch of the CPU, the final put of a folio, folio_mark_accessed().
+ *
+ * Each function is one atomic step (lru_lock and zone->lock are not modelled). There is one CPU, whose
+ * batch any task drains. Fidelity: dup for what happens to flags, lists and counts; custom for locking.
+ */
+import { read_heap, write_heap } from '../../sim/cpu.ts';
+import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
+import { type folio, mem_map, type vm_area_struct } from '../mm_types.ts';
+import { VM_LOCKED, VM_SPECIAL } from './mm.ts';
+import { FOLIO_BATCH_SIZE } from './mmzone_types.ts';
+import { NODE_DATA } from './node.ts';
+import {
+  folio_get,
+  folio_nr_pages,
+  folio_order,
+  folio_put_testzero,
+  free_frozen_pages,
+} from './page_alloc.ts';
+import {
+  folio_clear,
+  folio_set,
+  folio_test_active,
+  folio_test_lru,
+  folio_test_mlocked,
+  folio_test_referenced,
+  folio_test_unevictable,
+  PG_active,
+  PG_lru,
+  PG_mlocked,
+  PG_referenced,
+  PG_unevictable,
+  PG_workingset,
+} from './page-flags.ts';
+import { lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
+
+/** __folio_put() with __page_cache_release(): the last reference is gone. */
+function __folio_put(folio: folio): void {
+  if (folio_test_lru(folio)) {
+    lruvec_del_folio(folio);
+    folio_clear(folio, PG_lru | PG_active | PG_unevictable);
+  }
+  if (folio_test_mlocked(folio)) {
+    folio_clear(folio, PG_mlocked);
+  }
+  free_frozen_pages(folio, folio_order(folio));
+}
+
+/** folio_put(). */
+export function folio_put(folio: folio): void {
+  if (folio_put_testzero(folio)) {
+    __folio_put(folio);
+  }
+}
+
+/** folio_put_refs(). */
+export function folio_put_refs(folio: folio, refs: number): void {
+  folio._refcount = folio._refcount - refs;
+  if (folio._refcount === 0) {
+    __folio_put(folio);
+  }
+}
+
+/** lru_add(): a folio leaves the batch for its list. */
+function lru_add(folio: folio): void {
+  // Between batch and list an mlocked folio is sorted to the unevictable ones (folio_evictable()).
+  if (!folio_test_mlocked(folio)) {
+    folio_clear(folio, PG_unevictable);
+  } else {
+    folio_clear(folio, PG_active);
+    folio_set(folio, PG_unevictable);
+    folio.lru_prev = 0;
+  }
+  folio_set(folio, PG_lru);
+  lruvec_add_folio(folio);
+}
+
+/** lru_add_drain(): empties the batch of the CPU. */
+export function lru_add_drain(): void {
+  const node = NODE_DATA();
+  const nr = node.lru_add_nr;
+  node.lru_add_nr = 0;
+  for (let i = 0; i < nr; i++) {
+    const folio = mem_map.at(read_heap(node.lru_add + i));
+    if (!folio_test_lru(folio)) {
+      lru_add(folio);
+    }
+    folio_put(folio);
+  }
+}
+
+/** folio_add_lru(): puts the folio into the batch, which holds a reference until it is drained. */
+export function folio_add_lru(folio: folio): void {
+  VM_BUG_ON_FOLIO(
+    folio_test_active(folio) && folio_test_unevictable(folio),
+    folio,
+    'folio_test_active(folio) && folio_test_unevictable(folio)',
+  );
+  const node = NODE_DATA();
+  folio_get(folio);
+  write_heap(node.lru_add + node.lru_add_nr, folio.pfn);
+  node.lru_add_nr = node.lru_add_nr + 1;
+  if (node.lru_add_nr >= FOLIO_BATCH_SIZE || folio_nr_pages(folio) > 1) {
+    lru_add_drain();
+  }
+}
+
+/** folio_add_lru_vma(). */
+export function folio_add_lru_vma(folio: folio, vma: vm_area_struct): void {
+  if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED) {
+    mlock_new_folio(folio);
+  } else {
+    folio_add_lru(folio);
+  }
+}
+
+/** folio_mark_accessed(): inactive -> referenced -> active. */
+export function folio_mark_accessed(folio: folio): void {
+  if (!folio_test_referenced(folio)) {
+    folio_set(folio, PG_referenced);
+  } else if (folio_test_unevictable(folio)) {
+    // Unevictable folios do not age.
+  } else if (!folio_test_active(folio)) {
+    if (folio_test_lru(folio)) {
+      folio_activate(folio);
+    } else {
+      // Still in the batch: it will be added to the active list (__lru_cache_activate_folio()).
+      folio_set(folio, PG_active);
+    }
+    folio_clear(folio, PG_referenced);
+  }
+}
+
+/** folio_activate(). */
+export function folio_activate(folio: folio): void {
+  if (!folio_test_lru(folio) || folio_test_active(folio) || folio_test_unevictable(folio)) {
+    return;
+  }
+  lruvec_del_folio(folio);
+  folio_set(folio, PG_active);
+  lruvec_add_folio(folio);
+}
+
+/** lru_deactivate(): MADV_COLD. */
+export function folio_deactivate(folio: folio): void {
+  if (!folio_test_lru(folio) || folio_test_unevictable(folio) || !folio_test_active(folio)) {
+    return;
+  }
+  lruvec_del_folio(folio);
+  folio_clear(folio, PG_active | PG_referenced);
+  lruvec_add_folio(folio);
+}
+
+/** folio_isolate_lru() (mm/vmscan.c): takes the folio off its list with a reference. */
+export function folio_isolate_lru(folio: folio): boolean {
+  VM_BUG_ON_FOLIO(folio._refcount === 0, folio, '!folio_ref_count(folio)');
+  if (!folio_test_lru(folio)) {
+    return false;
+  }
+  folio_get(folio);
+  folio_clear(folio, PG_lru);
+  lruvec_del_folio(folio);
+  return true;
+}
+
+/** folio_putback_lru() (mm/vmscan.c): gives back what folio_isolate_lru() took. */
+export function folio_putback_lru(folio: folio): void {
+  folio_add_lru(folio);
+  folio_put(folio);
+}
+
+/** workingset_refault(), as far as it sets flags. */
+export function folio_set_workingset(folio: folio): void {
+  folio_set(folio, PG_workingset);
+}
+
+// ---- mm/mlock.c v6.18, each batch operation done at once
+
+/** mlock_folio(). */
+export function mlock_folio(folio: folio): void {
+  const was = folio_test_mlocked(folio);
+  folio_set(folio, PG_mlocked);
+  if (!folio_test_lru(folio)) {
+    // In the LRU batch, or isolated: lru_add() sorts it.
+    return;
+  }
+  if (folio_test_unevictable(folio)) {
+    if (was) {
+      folio.lru_prev = folio.lru_prev + 1;
+    }
+    return;
+  }
+  lruvec_del_folio(folio);
+  folio_clear(folio, PG_active);
+  folio_set(folio, PG_unevictable);
+  folio.lru_prev = 1;
+  lruvec_add_folio(folio);
+}
+
+/** mlock_new_folio(): a folio that is on no list yet. */
+export function mlock_new_folio(folio: folio): void {
+  folio_set(folio, PG_mlocked | PG_unevictable | PG_lru);
+  folio.lru_prev = 1;
+  lruvec_add_folio(folio);
+}
+
+/** munlock_folio(): the last VM_LOCKED mapping takes the folio back to the evictable lists. */
+export function munlock_folio(folio: folio): void {
+  if (!folio_test_lru(folio)) {
+    folio_clear(folio, PG_mlocked);
+    return;
+  }
+  if (folio_test_unevictable(folio)) {
+    if (folio.lru_prev > 0) {
+      folio.lru_prev = folio.lru_prev - 1;
+    }
+    if (folio.lru_prev > 0) {
+      return;
+    }
+  }
+  folio_clear(folio, PG_mlocked);
+  if (folio_test_unevictable(folio)) {
+    lruvec_del_folio(folio);
+    folio_clear(folio, PG_unevictable);
+    folio.lru_prev = 0;
+    lruvec_add_folio(folio);
+  }
+}
+
+/** mlock_vma_folio() (mm/internal.h). VM_IO set beside VM_LOCKED means that mlock is just changing the VMA. */
+export function mlock_vma_folio(folio: folio, vma: vm_area_struct): void {
+  if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED) {
+    mlock_folio(folio);
+  }
+}
+
+/** munlock_vma_folio(). */
+export function munlock_vma_folio(folio: folio, vma: vm_area_struct): void {
+  if ((vma.vm_flags & VM_LOCKED) !== 0) {
+    munlock_folio(folio);
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * mm/swapfile.c v6.18: swap slots and their counts. One area. Every function is one atomic step: the
+ * cluster lock is not modelled. Fidelity: custom (slot search: next free one; no clusters, no discard),
+ * dup (meaning of the counts, which calls take and drop them).
+ *
+ * A slot's count in swap_map: number of page-table entries that name it, plus SWAP_HAS_CACHE while a
+ * folio of the swap cache stands for it. It is free when the word is 0.
+ */
+import { read_pte, write_pte } from '../../sim/cpu.ts';
+import { allocTable, PTRS_PER_TABLE } from '../../sim/table.ts';
+import { EINVAL, ENOENT, ENOMEM } from '../errno.ts';
+import { VM_BUG_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
+import { type folio, mem_map } from '../mm_types.ts';
+import { NODE_DATA } from './node.ts';
+import { folio_get, folio_ref_sub } from './page_alloc.ts';
+import {
+  folio_clear,
+  folio_set,
+  folio_test_locked,
+  folio_test_swapcache,
+  folio_test_uptodate,
+  folio_test_writeback,
+  PG_dirty,
+  PG_swapcache,
+} from './page-flags.ts';
+import { swp_entry, type swp_entry_t, swp_offset } from './swap_entry.ts';
+import { swap_info_cachep, type swap_info_struct } from './swap_types.ts';
+
+export const SWAP_HAS_CACHE = 0x4000_0000;
+const SWAP_MAP_MAX = 0x3fff_ffff;
+
+/** The swap area, or null without swap. */
+export function swap_info(): swap_info_struct | null {
+  return NODE_DATA().swap_info as swap_info_struct | null;
+}
+
+/** Boot: an area of `pages` slots. Slot 0 is the header and never used. */
+export function enableSwap(pages: number): void {
+  const si = swap_info_cachep.alloc();
+  si.max = pages + 1;
+  si.pages = pages;
+  si.cluster_next = 1;
+  si.swap_map = allocTable();
+  si.swap_cache = allocTable();
+  si.contents = allocTable();
+  NODE_DATA().swap_info = si;
+}
+
+/** Word of a slot in one of the directories, made if need be; 0 when it does not exist and `make` is false. */
+function slot_word(directory: number, offset: number, make: boolean): number {
+  const at = directory * PTRS_PER_TABLE + Math.floor(offset / PTRS_PER_TABLE);
+  let table = read_pte(at);
+  if (table === 0) {
+    if (!make) {
+      return 0;
+    }
+    table = allocTable();
+    write_pte(at, table);
+  }
+  return table * PTRS_PER_TABLE + (offset % PTRS_PER_TABLE);
+}
+
+function read_slot(directory: number, entry: swp_entry_t): number {
+  const word = slot_word(directory, swp_offset(entry), false);
+  return word === 0 ? 0 : read_pte(word);
+}
+
+function write_slot(directory: number, entry: swp_entry_t, value: number): void {
+  write_pte(slot_word(directory, swp_offset(entry), true), value);
+}
+
+/** The area of an entry; a stale entry without an area is a kernel warning. */
+function entry_info(): swap_info_struct | null {
+  const si = swap_info();
+  WARN_ON_ONCE(si === null, '!si');
+  return si;
+}
+
+/** swap_count(): page-table entries that name the slot. */
+export function swap_count(entry: swp_entry_t): number {
+  const si = swap_info();
+  return si === null ? 0 : read_slot(si.swap_map, entry) & ~SWAP_HAS_CACHE;
+}
+
+/** __swap_count() == 1 && no cache: the only user of the slot. */
+export const swap_entry_swapped = (entry: swp_entry_t): boolean => swap_count(entry) > 0;
+
+/** get_nr_swap_pages(). */
+export function get_nr_swap_pages(): number {
+  const si = swap_info();
+  return si === null ? 0 : si.pages - si.inuse_pages;
+}
+
+/** vm_swap_full(): less than half of the swap space is free. */
+export function vm_swap_full(): boolean {
+  const si = swap_info();
+  return si !== null && get_nr_swap_pages() * 2 < si.pages;
+}
+
+/** A free slot with SWAP_HAS_CACHE set, or 0. */
+function scan_swap_map(si: swap_info_struct): swp_entry_t {
+  for (let i = 0; i < si.pages; i++) {
+    const offset = 1 + ((si.cluster_next - 1 + i) % si.pages);
+    const entry = swp_entry(0, offset);
+    if (read_slot(si.swap_map, entry) === 0) {
+      write_slot(si.swap_map, entry, SWAP_HAS_CACHE);
+      si.inuse_pages = si.inuse_pages + 1;
+      si.cluster_next = offset + 1 > si.pages ? 1 : offset + 1;
+      return entry;
+    }
+  }
+  return 0;
+}
+
+function set_count(si: swap_info_struct, entry: swp_entry_t, value: number): void {
+  write_slot(si.swap_map, entry, value);
+  if (value === 0) {
+    si.inuse_pages = si.inuse_pages - 1;
+  }
+}
+
+/** mm/swap_state.c: swap_cache_add_folio() v6.18. Preconditions: folio locked, SWAP_HAS_CACHE set. */
+export function swap_cache_add_folio(folio: folio, entry: swp_entry_t): void {
+  VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  VM_BUG_ON_FOLIO(folio_test_swapcache(folio), folio, 'folio_test_swapcache(folio)');
+  const si = entry_info();
+  if (si === null) {
+    return;
+  }
+  write_slot(si.swap_cache, entry, folio.pfn + 1);
+  folio_get(folio);
+  folio_set(folio, PG_swapcache);
+  folio.private = entry;
+}
+
+/** mm/swap_state.c: swap_cache_del_folio() v6.18. Preconditions: folio locked and in the swap cache. */
+export function swap_cache_del_folio(folio: folio): void {
+  VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  VM_BUG_ON_FOLIO(!folio_test_swapcache(folio), folio, '!folio_test_swapcache(folio)');
+  VM_BUG_ON_FOLIO(folio_test_writeback(folio), folio, 'folio_test_writeback(folio)');
+  const si = entry_info();
+  if (si === null) {
+    return;
+  }
+  const entry = folio.private;
+  write_slot(si.swap_cache, entry, 0);
+  folio.private = 0;
+  folio_clear(folio, PG_swapcache);
+  put_swap_folio(entry);
+  folio_ref_sub(folio, 1);
+}
+
+/**
+ * mm/swap_state.c: __swap_cache_del_folio() as reclaim calls it: the folio's references are frozen, so
+ * none is dropped here.
+ */
+export function __swap_cache_del_folio(folio: folio, entry: swp_entry_t): void {
+  const si = entry_info();
+  if (si === null) {
+    return;
+  }
+  write_slot(si.swap_cache, entry, 0);
+  folio.private = 0;
+  folio_clear(folio, PG_swapcache);
+}
+
+/** mm/swap_state.c: __swap_cache_replace_folio() v6.18: migration puts `new_folio` in the place of the old one. */
+export function __swap_cache_replace_folio(new_folio: folio): void {
+  const si = entry_info();
+  if (si !== null) {
+    write_slot(si.swap_cache, new_folio.private, new_folio.pfn + 1);
+  }
+}
+
+/** The folio of the swap cache that stands for `entry`, or null; no reference is taken. */
+export function swap_cache_lookup(entry: swp_entry_t): folio | null {
+  const si = swap_info();
+  const pfn = si === null ? 0 : read_slot(si.swap_cache, entry);
+  return pfn === 0 ? null : mem_map.at(pfn - 1);
+}
+
+/** put_swap_folio(): the swap cache lets go of the slot. */
+export function put_swap_folio(entry: swp_entry_t): void {
+  const si = entry_info();
+  if (si !== null) {
+    set_count(si, entry, read_slot(si.swap_map, entry) & ~SWAP_HAS_CACHE);
+  }
+}
+
+/** folio_alloc_swap(): a slot for a locked, uptodate folio, which enters the swap cache. 0 or -ENOMEM. */
+export function folio_alloc_swap(folio: folio): number {
+  VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  VM_BUG_ON_FOLIO(!folio_test_uptodate(folio), folio, '!folio_test_uptodate(folio)');
+  const si = swap_info();
+  const entry = si === null ? 0 : scan_swap_map(si);
+  if (entry === 0) {
+    return -ENOMEM;
+  }
+  swap_cache_add_folio(folio, entry);
+  return 0;
+}
+
+/** swapcache_prepare(): reserves the cache of a slot in use; false if somebody has it or the slot is free. */
+export function swapcache_prepare(entry: swp_entry_t): boolean {
+  const si = entry_info();
+  const count = si === null ? 0 : read_slot(si.swap_map, entry);
+  if (si === null || count === 0 || (count & SWAP_HAS_CACHE) !== 0) {
+    return false;
+  }
+  write_slot(si.swap_map, entry, count | SWAP_HAS_CACHE);
+  return true;
+}
+
+/** swap_duplicate(): one more page-table entry names the slot. 0, -ENOENT or -EINVAL. */
+export function swap_duplicate(entry: swp_entry_t): number {
+  const si = entry_info();
+  if (si === null) {
+    return -EINVAL;
+  }
+  const count = read_slot(si.swap_map, entry);
+  if (count === 0) {
+    return -ENOENT;
+  }
+  if ((count & ~SWAP_HAS_CACHE) >= SWAP_MAP_MAX) {
+    return -EINVAL;
+  }
+  write_slot(si.swap_map, entry, count + 1);
+  return 0;
+}
+
+/** swap_free(): a page-table entry no longer names the slot. */
+export function swap_free(entry: swp_entry_t): void {
+  const si = entry_info();
+  if (si === null) {
+    return;
+  }
+  const count = read_slot(si.swap_map, entry);
+  if (WARN_ON_ONCE((count & ~SWAP_HAS_CACHE) === 0, 'swap_free(): slot has no user')) {
+    return;
+  }
+  set_count(si, entry, count - 1);
+}
+
+/** folio_swapped(): some page-table entry still names the folio's slot. */
+export const folio_swapped = (folio: folio): boolean => swap_count(folio.private) > 0;
+
+/**
+ * folio_free_swap(): takes a locked folio out of the swap cache if no page-table entry names its slot.
+ * Returns true if it did.
+ */
+export function folio_free_swap(folio: folio): boolean {
+  VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  if (!folio_test_swapcache(folio) || folio_test_writeback(folio) || folio_swapped(folio)) {
+    return false;
+  }
+  swap_cache_del_folio(folio);
+  folio_set(folio, PG_dirty);
+  return true;
+}
+
+// ---- the device: a write or read is done at once
+
+export function writeSwapDevice(entry: swp_entry_t, content: number): void {
+  const si = swap_info();
+  if (si !== null) {
+    write_slot(si.contents, entry, content);
+  }
+}
+
+export function readSwapDevice(entry: swp_entry_t): number {
+  const si = swap_info();
+  return si === null ? 0 : read_slot(si.contents, entry);
+}
