@@ -298,6 +298,8 @@ export const completion_cachep = struct<completion>('completion', { done: 'n' })
 /** struct signal_struct (and the lock of sighand_struct): what the threads of one process share. */
 export interface signal_struct extends Obj {
   siglock: spinlock_t;
+  /** Task structs that refer to this. */
+  sigcnt: number;
   /** Threads that have not been released, and threads that have not begun to exit. */
   nr_threads: number;
   live: number;
@@ -311,6 +313,7 @@ export interface signal_struct extends Obj {
 
 export const signal_cachep = struct<signal_struct>('signal_struct', {
   siglock: 'spinlock',
+  sigcnt: 'n',
   nr_threads: 'n',
   live: 'n',
   flags: 'n',
@@ -352,7 +355,9 @@ export interface task_struct extends Obj {
   vfork_done: Ptr<completion>;
   /** PF_* bits. */
   flags: number;
-  /** References besides being alive (rcu_users counts as one). */
+  /** One for being listed, one for being scheduled: when both are gone an RCU callback drops `usage`. */
+  rcu_users: number;
+  /** References that keep the struct itself. */
   usage: number;
   /** 1 after another thread told it to die (a pending SIGKILL). */
   sigkill: number;
@@ -378,6 +383,7 @@ export const task_struct_cachep = struct<task_struct>('task_struct', {
   exit_code: 'n',
   vfork_done: 'p',
   flags: 'n',
+  rcu_users: 'n',
   usage: 'n',
   sigkill: 'n',
   task_works: 'p',

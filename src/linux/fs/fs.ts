@@ -1,9 +1,5 @@
 /** include/linux/fs.h, include/uapi/asm-generic/fcntl.h v6.18: constants of files. */
 
-/** FMODE_*: what may be done with an open file. */
-export const FMODE_READ = 0x1;
-export const FMODE_WRITE = 0x2;
-
 export const O_ACCMODE = 0o3;
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
@@ -23,13 +19,9 @@ export const MFD_HUGETLB = 0x4;
 export const MFD_NOEXEC_SEAL = 0x8;
 export const MFD_EXEC = 0x10;
 
-/** inode.i_kind: which file system the inode belongs to, as far as mmap() sees it. */
-export const FS_DISK = 0;
-/** tmpfs, memfd, shared anonymous memory: pages live in swap-backed memory. */
-export const FS_TMPFS = 1;
-/** /dev/zero: a private mapping is anonymous memory, a shared one is shmem. */
-export const FS_DEV_ZERO = 2;
-/** A device or pipe that cannot be mapped: mmap() gives ENODEV. */
-export const FS_NO_MMAP = 3;
-/** A directory. */
-export const FS_DIRECTORY = 4;
+/**
+ * More values of inode.i_kind (FS_DISK and the others that can be mapped are in mm/mm.ts). A device,
+ * pipe or terminal that cannot be mapped: mmap() gives ENODEV.
+ */
+export const FS_NO_MMAP = 8;
+export const FS_DIRECTORY = 9;

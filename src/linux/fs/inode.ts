@@ -1,0 +1,69 @@
+/**
+ * fs/inode.c v6.18: inodes and their address_space. An inode with a name (i_nlink > 0) stays cached when
+ * nobody has it open, as a file's page cache does; one without a name (memfd, shared anonymous memory)
+ * goes with its last reference, and its pages with it.
+ *
+ * Fidelity: custom. The directory tree is one list of names; i_lock and the inode LRU are not here.
+ */
+import { textId } from '../../sim/text.ts';
+import type { K } from '../../sim/wait.ts';
+import { truncate_inode_pages } from '../mm/truncate.ts';
+import { address_space_cachep, type inode, inode_cachep } from '../mm_types.ts';
+import { processGlobals } from '../roots.ts';
+
+/** alloc_inode() and inode_init_always(): an inode with an empty page cache and one reference. */
+export function alloc_inode(name: string, kind: number, size: number): inode {
+  const inode = inode_cachep.alloc();
+  const mapping = address_space_cachep.alloc();
+  mapping.host = inode;
+  inode.i_mapping = mapping;
+  inode.i_name = textId(name);
+  inode.i_kind = kind;
+  inode.i_size = size;
+  inode.i_count = 1;
+  return inode;
+}
+
+/** The inode of a path, with a new reference; null if no file of that name was met so far. */
+export function lookupInode(name: string): inode | null {
+  const id = textId(name);
+  let inode = processGlobals().inodes;
+  while (inode !== null && inode.i_name !== id) {
+    inode = inode.i_next;
+  }
+  if (inode !== null) {
+    inode.i_count = inode.i_count + 1;
+  }
+  return inode;
+}
+
+/** Gives a new inode its name. */
+export function linkInode(inode: inode): void {
+  const globals = processGlobals();
+  inode.i_nlink = 1;
+  inode.i_next = globals.inodes;
+  globals.inodes = inode;
+}
+
+/** ihold(). */
+export function ihold(inode: inode): void {
+  inode.i_count = inode.i_count + 1;
+}
+
+/** fs/inode.c: evict() v6.18. Preconditions: the last reference is gone and no VMA maps the inode. */
+function* evict(inode: inode): K {
+  const mapping = inode.i_mapping;
+  if (mapping !== null) {
+    yield* truncate_inode_pages(mapping, 0);
+    address_space_cachep.free(mapping);
+  }
+  inode_cachep.free(inode);
+}
+
+/** fs/inode.c: iput() v6.18. */
+export function* iput(inode: inode): K {
+  inode.i_count = inode.i_count - 1;
+  if (inode.i_count === 0 && inode.i_nlink === 0) {
+    yield* evict(inode);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * kernel/fork.c v6.18: the life of an mm_struct. mm_users counts who uses the address space, mm_count who
+ * needs the struct; all users together hold one mm_count.
+ *
+ * Fidelity: dup without what the machine does not have (aio, uprobes, user namespaces, cid, notifiers).
+ */
+import type { K } from '../../sim/wait.ts';
+import { fput, get_file } from '../fs/file_table.ts';
+import { BUG_ON, VM_BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
+import { should_failslab } from '../mm/failslab.ts';
+import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
+import { exit_mmap } from '../mm/mmap.ts';
+import { mm_alloc_pgd, mm_free_pgd } from '../mm/pgtable.ts';
+import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
+import { processGlobals } from '../roots.ts';
+import { current } from './current.ts';
+import { might_sleep } from './locking/rwsem.ts';
+
+/** mmf_init_legacy_flags(): what of mm->flags a new mm takes over. */
+const MMF_INIT_LEGACY_MASK = MMF_VM_MERGE_ANY | MMF_TOPDOWN;
+
+export function mmget(mm: mm_struct): void {
+  mm.mm_users = mm.mm_users + 1;
+}
+
+export function mmgrab(mm: mm_struct): void {
+  mm.mm_count = mm.mm_count + 1;
+}
+
+/**
+ * mmget_not_zero(): a reference to an address space that may be on its way out; false once exit_mmap()
+ * has begun.
+ */
+export function mmget_not_zero(mm: mm_struct): boolean {
+  if (mm.mm_users === 0) {
+    return false;
+  }
+  mm.mm_users = mm.mm_users + 1;
+  return true;
+}
+
+/** kernel/fork.c: mm_alloc_id() v6.18, without reuse of numbers. */
+function mm_alloc_id(mm: mm_struct): void {
+  const globals = processGlobals();
+  globals.last_mm_id = globals.last_mm_id + 1;
+  mm.mm_id = globals.last_mm_id;
+}
+
+/**
+ * kernel/fork.c: mm_init() v6.18. The locks and the VMA tree are made by the allocator (all words zero);
+ * `mm` may hold copies of another mm's fields.
+ */
+export function mm_init(mm: mm_struct): mm_struct {
+  mm.mm_users = 1;
+  mm.mm_count = 1;
+  mm.write_protect_seq = 0;
+  mm.mm_lock_seq = 0;
+  mm.pgtables_bytes = 0;
+  mm.map_count = 0;
+  mm.locked_vm = 0;
+  mm.pinned_vm = 0;
+  mm.rss_file = 0;
+  mm.rss_anon = 0;
+  mm.rss_shmem = 0;
+  mm.rss_swap = 0;
+  mm.exe_file = null;
+  const oldmm = current().mm;
+  mm.flags = oldmm === null ? 0 : oldmm.flags & MMF_INIT_LEGACY_MASK;
+  mm.def_flags = oldmm === null ? 0 : oldmm.def_flags & VM_INIT_DEF_MASK;
+  mm_alloc_pgd(mm);
+  mm_alloc_id(mm);
+  return mm;
+}
+
+/** allocate_mm(). null: no memory. */
+export function allocate_mm(): mm_struct | null {
+  return should_failslab() ? null : mm_cachep.alloc();
+}
+
+/** kernel/fork.c: mm_alloc() v6.18: an empty address space. */
+export function mm_alloc(): mm_struct | null {
+  const mm = allocate_mm();
+  return mm === null ? null : mm_init(mm);
+}
+
+/** 8 MiB: the machine's RLIMIT_STACK. */
+export const RLIMIT_STACK = 8 * 1024 * 1024;
+
+/**
+ * arch/x86/mm/mmap.c: arch_pick_mmap_layout() v6.18 without address space randomisation: the gap is the
+ * stack limit plus the guard gap, at least 128 MiB.
+ */
+export function arch_pick_mmap_layout(mm: mm_struct): void {
+  const gap = Math.max(RLIMIT_STACK + 256 * PAGE_SIZE, 128 * 1024 * 1024);
+  mm.task_size = TASK_SIZE;
+  mm.flags = mm.flags | MMF_TOPDOWN;
+  mm.mmap_base = TASK_SIZE - gap;
+  mm.mmap_legacy_base = Math.ceil(TASK_SIZE / 3 / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** kernel/fork.c: set_mm_exe_file() v6.18. */
+export function set_mm_exe_file(mm: mm_struct, new_exe_file: file | null): void {
+  const old = mm.exe_file;
+  mm.exe_file = new_exe_file === null ? null : get_file(new_exe_file);
+  if (old !== null) {
+    fput(old);
+  }
+}
+
+/** kernel/fork.c: check_mm() v6.18: the counters of a dead mm must be zero. */
+function check_mm(mm: mm_struct): void {
+  WARN_ON_ONCE(mm.rss_file !== 0, 'Bad rss-counter state type:MM_FILEPAGES');
+  WARN_ON_ONCE(mm.rss_anon !== 0, 'Bad rss-counter state type:MM_ANONPAGES');
+  WARN_ON_ONCE(mm.rss_shmem !== 0, 'Bad rss-counter state type:MM_SHMEMPAGES');
+  WARN_ON_ONCE(mm.rss_swap !== 0, 'Bad rss-counter state type:MM_SWAPENTS');
+  WARN_ON_ONCE(mm.pgtables_bytes !== 0, 'non-zero pgtables_bytes on freeing mm');
+}
+
+/** kernel/fork.c: __mmdrop() v6.18. */
+export function* __mmdrop(mm: mm_struct): K {
+  BUG_ON(mm === current().mm, 'mm == current->mm');
+  WARN_ON_ONCE(mm === current().active_mm, 'mm == current->active_mm');
+  mm_free_pgd(mm);
+  check_mm(mm);
+  mm_cachep.free(mm);
+}
+
+/** include/linux/sched/mm.h: mmdrop() v6.18. */
+export function* mmdrop(mm: mm_struct): K {
+  mm.mm_count = mm.mm_count - 1;
+  if (mm.mm_count === 0) {
+    yield* __mmdrop(mm);
+  }
+}
+
+/** kernel/fork.c: __mmput() v6.18: the last user has gone. */
+export function* __mmput(mm: mm_struct): K {
+  VM_BUG_ON(mm.mm_users !== 0, 'atomic_read(&mm->mm_users)');
+  // ksm_exit() and khugepaged_exit() come here.
+  yield* exit_mmap(mm);
+  set_mm_exe_file(mm, null);
+  yield* mmdrop(mm);
+}
+
+/** kernel/fork.c: mmput() v6.18. Sleeps. */
+export function* mmput(mm: mm_struct): K {
+  might_sleep('mmput()');
+  mm.mm_users = mm.mm_users - 1;
+  if (mm.mm_users === 0) {
+    yield* __mmput(mm);
+  }
+}
