@@ -99,45 +99,68 @@ export interface MergedFaults {
 
 /**
  * The operations with a `touch` (`store` or `load` where the fault tells which) for every fault, in
- * the order of their stamps. Operations keep their own order. `offset` seconds are added to the stamps
- * of the faults where perf used another clock. Without stamps in the log nothing can be placed.
+ * the order of their stamps. Operations keep their own order, and a task's faults come after the call
+ * that made it. `offset` seconds are added to the stamps of the faults where perf used another clock.
+ * Without stamps in the log nothing can be placed.
  */
 export function mergeFaults(
   operations: readonly Operation[],
   faults: readonly PageFault[],
   offset = 0,
 ): MergedFaults {
-  const lifetimes = firstStamps(operations);
+  const births = birthsOf(operations);
   const ordered = faults
     .filter(
-      (fault) => (lifetimes.get(fault.tid) ?? Number.POSITIVE_INFINITY) <= fault.time + offset,
+      (fault) => (births.get(fault.tid)?.time ?? Number.POSITIVE_INFINITY) <= fault.time + offset,
     )
     .sort((a, b) => a.time - b.time);
   const merged: Operation[] = [];
+  /** Faults of tasks whose making call stands later, although it began earlier. */
+  const early = new Map<number, Operation[]>();
   let next = 0;
-  for (const operation of operations) {
+  for (const [index, operation] of operations.entries()) {
     const time = operation.time;
     while (time !== undefined && next < ordered.length) {
       const fault = ordered[next] as PageFault;
       if (fault.time + offset >= time) break;
-      merged.push(touchOf(fault, fault.time + offset));
+      const touch = touchOf(fault, fault.time + offset);
+      if ((births.get(fault.tid)?.index ?? 0) < index) merged.push(touch);
+      else hold(early, fault.tid, touch);
       next++;
     }
     merged.push(operation);
+    const child = operation.child?.pid;
+    const held = child === undefined ? undefined : early.get(child);
+    if (child !== undefined && held !== undefined) {
+      for (const touch of held) merged.push(touch);
+      early.delete(child);
+    }
   }
   for (const fault of ordered.slice(next)) merged.push(touchOf(fault, fault.time + offset));
   return { operations: merged, unplaced: faults.length - ordered.length };
 }
 
-/** When each task is first known to exist. */
-function firstStamps(operations: readonly Operation[]): Map<number, number> {
-  const stamps = new Map<number, number>();
-  for (const { actor, child, time } of operations) {
+function hold(early: Map<number, Operation[]>, tid: number, touch: Operation): void {
+  const held = early.get(tid);
+  if (held) held.push(touch);
+  else early.set(tid, [touch]);
+}
+
+interface Birth {
+  /** When the task is first known to exist. */
+  readonly time: number;
+  /** The operation that made it; -1 for a task that made its first call by itself. */
+  readonly index: number;
+}
+
+function birthsOf(operations: readonly Operation[]): Map<number, Birth> {
+  const births = new Map<number, Birth>();
+  for (const [index, { actor, child, time }] of operations.entries()) {
     if (time === undefined) continue;
-    if (actor.kind === 'pid' && !stamps.has(actor.pid)) stamps.set(actor.pid, time);
-    if (child?.pid !== undefined && !stamps.has(child.pid)) stamps.set(child.pid, time);
+    if (actor.kind === 'pid' && !births.has(actor.pid)) births.set(actor.pid, { time, index: -1 });
+    if (child?.pid !== undefined && !births.has(child.pid)) births.set(child.pid, { time, index });
   }
-  return stamps;
+  return births;
 }
 
 function touchOf(fault: PageFault, time: number): Operation {

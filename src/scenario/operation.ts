@@ -29,7 +29,7 @@ export function readOperation(cursor: Cursor, start: OperationStart): Operation 
   if (callee.kind !== 'name') throw cursor.unexpected('a call, such as mmap(…)', actorHint(cursor));
   cursor.next();
   if (!cursor.isOp('(')) throw missingParen(cursor, callee.text);
-  const args = readArguments(cursor);
+  const args = readArguments(cursor, start.origin === 'trace');
   const expectedResult = readResult(cursor);
   const child = childOf(callee.text, args, expectedResult);
   return {
@@ -84,16 +84,16 @@ function missingParen(cursor: Cursor, name: string): Error {
 }
 
 /** The arguments in parentheses. */
-function readArguments(cursor: Cursor): Expr[] {
+function readArguments(cursor: Cursor, mayBeHalf: boolean): Expr[] {
   const open = cursor.needOp('(', '( before the arguments');
   const args: Expr[] = [];
-  if (cursor.takeOp(')')) return args;
+  if (cursor.takeOp(')') || (mayBeHalf && cursor.peek().kind === 'end')) return args;
   for (;;) {
     args.push(cursor.lenient ? readAnyArgument(cursor) : readArgument(cursor));
     if (cursor.takeOp(')')) return args;
-    // A recorded call that was interrupted for good has no end.
+    // A call of a log that was interrupted for good has no end.
     const isHalf = cursor.isOp(',') && cursor.peek(1).kind === 'end';
-    if (cursor.lenient && (isHalf || cursor.peek().kind === 'end')) return args;
+    if (mayBeHalf && (isHalf || cursor.peek().kind === 'end')) return args;
     if (!cursor.takeOp(',')) {
       if (cursor.peek().kind !== 'end' && !cursor.isOp('=')) throw cursor.unexpected(', or )');
       throw cursor.error(cursor.previousEnd, {

@@ -29,7 +29,7 @@ import { isEmptyLine, type LogicalLine, lineSpan, lineText, logicalLines } from 
 import { readOperation } from './operation.ts';
 import { type SourceText, type Span, spanInLine } from './source.ts';
 import { readPrefix } from './strace-line.ts';
-import { didYouMean } from './suggest.ts';
+import { nearestName } from './suggest.ts';
 import { isSystemCall } from './syscalls.ts';
 
 export interface ParseOptions extends KnownNames {
@@ -94,6 +94,8 @@ interface OpenRace {
   readonly span: Span;
   readonly comment?: string;
   readonly body: RaceStatement[];
+  /** The first line that cannot stand in a race was told: the brace is missing, not each line wrong. */
+  told: boolean;
 }
 
 interface OpenBlock {
@@ -109,7 +111,11 @@ class ScriptReader {
   readonly #statements: Statement[] = [];
   /** Comments and blanks whose place (header or body) the next line decides. */
   #waiting: (Comment | Blank)[] = [];
+  /** Where what may stand only once was seen: `title`, `kernels`, `config KEY`. */
+  readonly #firstLineOf = new Map<string, number>();
   #inHeader = true;
+  /** Whether the line before this one was of the header. */
+  #wasInHeader = true;
   #race: OpenRace | undefined;
   #block: OpenBlock | undefined;
 
@@ -136,12 +142,16 @@ class ScriptReader {
   }
 
   finishStatement() {
-    this.#statements.push(...this.#waiting);
-    this.#waiting = [];
+    this.#placeWaiting();
     if (this.#race) this.#unclosed(this.#race.span, 'race', 'a line with }');
     if (this.#block) this.#unclosed(this.#block.command.span, 'commands', 'a line with end');
     const lastLine = this.#header[this.#header.length - 1]?.span;
     return { statements: this.#statements, errors: this.errors, lastLine };
+  }
+
+  #placeWaiting(): void {
+    for (const trivia of this.#waiting) this.#statements.push(trivia);
+    this.#waiting = [];
   }
 
   #unclosed(span: Span, what: string, expected: string): void {
@@ -194,45 +204,41 @@ class ScriptReader {
     const rest = lineText(this.#source.text, line).slice(start.word.length).trim();
     const parsed = readHeaderLine(this.#source, line, rest, this.#known);
     this.#checkDuplicates(start, parsed);
-    this.#header.push(...this.#waiting, parsed);
+    for (const trivia of this.#waiting) this.#header.push(trivia);
     this.#waiting = [];
+    this.#header.push(parsed);
   }
 
   #checkDuplicates(start: LineStart, parsed: HeaderLine): void {
-    const header = headerOf(this.#header);
-    const earlier =
-      parsed.kind === 'title'
-        ? header.title
-        : parsed.kind === 'kernels'
-          ? header.kernels
-          : undefined;
-    if (earlier) {
+    const isSingle = parsed.kind === 'title' || parsed.kind === 'kernels';
+    const earlier = isSingle ? this.#firstLineOf.get(start.word) : undefined;
+    if (earlier !== undefined) {
       throw this.#error(start.span, {
         message: `a second ${start.word}`,
         expected: `one ${start.word}`,
-        hint: `the first is in line ${earlier.span.line}`,
+        hint: `the first is in line ${earlier}`,
       });
     }
+    if (isSingle) this.#firstLineOf.set(start.word, start.span.line);
     if (parsed.kind !== 'config') return;
-    const seen = new Map(header.config.map((entry) => [entry.key, entry.span.line]));
     for (const entry of parsed.entries) {
-      const first = seen.get(entry.key);
+      const first = this.#firstLineOf.get(`config ${entry.key}`);
       if (first !== undefined) {
         const hint = `the first is in line ${first}`;
         throw this.#error(entry.span, { message: `${entry.key} is configured twice`, hint });
       }
-      seen.set(entry.key, entry.span.line);
+      this.#firstLineOf.set(`config ${entry.key}`, entry.span.line);
     }
   }
 
   #addStatementLine(start: LineStart | undefined, line: LogicalLine): void {
     // Even a wrong statement ends the header: the lines after it are judged as a body.
+    this.#wasInHeader = this.#inHeader;
     this.#inHeader = false;
-    this.#statements.push(...this.#waiting);
-    this.#waiting = [];
+    this.#placeWaiting();
     const race = this.#race;
     if (race) {
-      const statement = this.#readInRace(start, line);
+      const statement = this.#readInRace(race, start, line);
       if (statement) race.body.push(statement);
       else this.#closeRace(race, line);
       return;
@@ -263,12 +269,18 @@ class ScriptReader {
   }
 
   /** A statement inside a race, or undefined for the closing brace. */
-  #readInRace(start: LineStart | undefined, line: LogicalLine): RaceStatement | undefined {
+  #readInRace(
+    race: OpenRace,
+    start: LineStart | undefined,
+    line: LogicalLine,
+  ): RaceStatement | undefined {
     if (start === undefined && lineText(this.#source.text, line) === '}') return undefined;
     if (start === undefined || isCall(start)) return this.#readCall(line);
     if (start.word === 'schedule') return this.#readSchedule(line);
     const isStatement = statementWords.includes(start.word);
     if (isStatement && start.word !== 'race') {
+      if (race.told) return blankAt(start.span);
+      race.told = true;
       throw this.#error(start.span, {
         message: `${start.word} inside a race`,
         expected: raceForms,
@@ -276,7 +288,7 @@ class ScriptReader {
       });
     }
     if (start.word === 'race') {
-      const hint = `the race of line ${this.#race?.span.line} is still open`;
+      const hint = `the race of line ${race.span.line} is still open`;
       throw this.#error(start.span, { message: 'a race inside a race', expected: raceForms, hint });
     }
     throw this.#unknown(start, line, raceForms, ['schedule', ...calls.keys()]);
@@ -377,12 +389,11 @@ class ScriptReader {
   }
 
   #openRace(line: LogicalLine): void {
+    // Opened even when the line goes on wrongly: the lines after it are in the race.
+    this.#race = { span: lineSpan(line), ...commentOf(line), body: [], told: false };
     const cursor = this.#cursor(line);
     cursor.next();
     cursor.needOp('{', '{ after race');
-    const span = lineSpan(line);
-    // Opened even when the line goes on wrongly: the lines after it are in the race.
-    this.#race = { span, ...commentOf(line), body: [] };
     if (cursor.peek().kind !== 'end') {
       throw cursor.unexpected('the end of the line', 'each operation has a line of its own');
     }
@@ -432,11 +443,14 @@ class ScriptReader {
     const following = lineText(this.#source.text, line).slice(start.word.length).trim();
     const call = readWord(following, 0, following.length);
     const isCallNext = call !== '' && following[call.length] === '(';
-    const hint = isCallNext ? `did you mean ${start.word}: ${call}(…)?` : undefined;
+    const near = nearestName(start.word, words);
+    // A mistyped header word does not end the header.
+    if (near !== undefined && isHeaderWord(near)) this.#inHeader = this.#wasInHeader;
+    const guess = isCallNext ? `${start.word}: ${call}(…)` : near;
     return this.#error(start.span, {
       message: `unexpected ${shorten(start.word)}`,
-      expected,
-      hint: hint ?? didYouMean(start.word, words),
+      expected: this.#wasInHeader ? `a header line, ${expected}` : expected,
+      hint: guess === undefined ? undefined : `did you mean ${guess}?`,
     });
   }
 
@@ -459,6 +473,10 @@ const statementWords: readonly string[] = [
   ...headerWords,
   ...commandWords,
 ];
+
+function blankAt(span: Span): Blank {
+  return { kind: 'blank', span };
+}
 
 function isHeaderLine(start: LineStart): boolean {
   return isHeaderWord(start.word) && start.touching !== '(';

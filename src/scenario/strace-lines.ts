@@ -331,7 +331,8 @@ class LineReader {
     call.child = child;
     this.#born.add(child);
     const first = this.#firstLine.get(child);
-    if (first !== undefined && first > call.line && first <= call.order) {
+    // The same line only where `Process N attached` broke into the call.
+    if (first !== undefined && first >= call.line && first <= call.order) {
       call.order = first - 0.5;
       this.#needsSort = true;
     } else if (first === undefined || this.#ended.has(child)) {
@@ -368,23 +369,30 @@ class LineReader {
     const orphans = [...this.#firstLine].filter(
       ([pid]) => pid !== this.#main && !this.#hasMaker(pid),
     );
-    for (const [pid, call] of this.#pending) {
-      if (!this.#interest.makesTask(call.name)) continue;
-      const index = orphans.findIndex(([, line]) => line > call.line);
-      const orphan = index < 0 ? undefined : orphans[index];
-      if (orphan === undefined) continue;
-      orphans.splice(index, 1);
+    const makers = [...this.#pending].filter(([, call]) => this.#interest.makesTask(call.name));
+    makers.sort(([, a], [, b]) => a.line - b.line);
+    orphans.sort(([, a], [, b]) => a - b);
+    let next = 0;
+    for (const [pid, call] of makers) {
+      while (next < orphans.length && (orphans[next]?.[1] ?? 0) <= call.line) {
+        this.#noteOrphan(orphans[next]);
+        next++;
+      }
+      const orphan = orphans[next];
+      if (orphan === undefined) break;
+      next++;
       this.#pending.delete(pid);
       this.#calls.push({ ...call, order: orphan[1] - 0.5, child: orphan[0] });
       this.#needsSort = true;
-      this.#note(
-        call.line,
-        `${call.name} of ${call.pid} has no end; ${orphan[0]} is taken for its child`,
-      );
+      const guess = `${orphan[0]} is taken for its child`;
+      this.#note(call.line, `${call.name} of ${call.pid} has no end; ${guess}`);
     }
-    for (const [pid, line] of orphans) {
-      if (pid !== 0) this.#note(line, `task ${pid} appears without the call that made it`);
-    }
+    for (const orphan of orphans.slice(next)) this.#noteOrphan(orphan);
+  }
+
+  #noteOrphan(orphan: readonly [pid: number, line: number] | undefined): void {
+    if (orphan === undefined || orphan[0] === 0) return;
+    this.#note(orphan[1], `task ${orphan[0]} appears without the call that made it`);
   }
 
   #makers: Set<number> | undefined;
