@@ -8,7 +8,7 @@
  */
 import type { K } from '../../sim/wait.ts';
 import { EBUSY } from '../errno.ts';
-import { down_read, down_read_trylock, up_read } from '../kernel/locking/rwsem.ts';
+import { down_read_trylock } from '../kernel/locking/rwsem.ts';
 import { anon_rmap } from '../kernel.ts';
 import {
   BUG_ON,
@@ -98,6 +98,7 @@ import type { rmap_walk_control } from './rmap/ops.ts';
 import { vma_address } from './rmap/vma_address.ts';
 import { folio_put, mlock_vma_folio, munlock_vma_folio } from './swap.ts';
 import { swap_duplicate, swap_free } from './swapfile.ts';
+import { i_mmap_lock_read, i_mmap_unlock_read } from './vma_link.ts';
 
 /** rmap_t: the mapping is exclusive to its mm. */
 export const RMAP_NONE = 0;
@@ -306,11 +307,6 @@ export function folio_remove_rmap_pte(folio: folio, page: page, vma: vm_area_str
 
 // ---- walks
 
-/** i_mmap_lock_read(). */
-export function* i_mmap_lock_read(mapping: address_space): K {
-  yield* down_read(mapping.i_mmap_rwsem);
-}
-
 /**
  * mm/rmap.c: rmap_walk_file() and __rmap_walk_file() v6.18: visits the VMAs that map the page offset of a
  * page-cache folio. Preconditions: folio locked, so that its mapping cannot be truncated under us.
@@ -351,7 +347,7 @@ export function* rmap_walk_file(folio: folio, rwc: rmap_walk_control, locked: bo
   }
   trace_walk_end({ page: folio, visits, hits: rwc.hits ?? 0 });
   if (!locked) {
-    up_read(mapping.i_mmap_rwsem);
+    i_mmap_unlock_read(mapping);
   }
 }
 

@@ -44,7 +44,7 @@ import {
 } from '../interval_tree.ts';
 import { folio_nr_pages } from '../page_alloc.ts';
 import { folio_anon_vma } from '../page-flags.ts';
-import { find_mergeable_anon_vma } from '../vma.ts';
+import { find_mergeable_anon_vma } from '../vma_rules.ts';
 import {
   anon_vma_alloc,
   anon_vma_lock_read,
