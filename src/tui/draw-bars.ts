@@ -18,14 +18,15 @@ export function drawHeader(ui: Ui, region: Region): void {
   region.text(Math.max(0, room), 0, right, style('barStrong'));
   const left = region.inside(0, 0, Math.max(0, room), 1);
   let x = left.text(1, 0, status.kernel, style('barStrong'));
-  x = left.text(x + 2, 0, status.title, style('bar'));
   if (status.task !== '') {
     const fn = status.fn === '' ? '' : ` in ${status.fn}()`;
     x = left.text(x + 2, 0, `${status.task}${fn}`, style('barStrong'));
   }
   if (status.statement.line > 0) {
-    left.text(x + 2, 0, `${status.statement.line}: ${status.statement.text}`, style('barDim'));
+    x = left.text(x + 2, 0, `${status.statement.line}: ${status.statement.text}`, style('bar'));
   }
+  // What never changes comes last: on a narrow screen it is what is cut.
+  left.text(x + 2, 0, status.title, style('barDim'));
 }
 
 export function drawTabs(ui: Ui, region: Region): void {
@@ -47,7 +48,7 @@ export function drawTabs(ui: Ui, region: Region): void {
 
 const SHORT: Partial<Record<string, string>> = {
   'page-tables': 'Tables',
-  output: '0ut',
+  output: 'Out',
 };
 
 /** Why it stopped, or that it runs; findings; what is pending. */

@@ -26,7 +26,7 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
       const command = 'command' in binding.target ? ` (${binding.target.command})` : '';
       rows.push(
         row([
-          span(`  ${sized(keys, 24)} `, 'popupStrong'),
+          span(`  ${sized(keys, 29)} `, 'popupStrong'),
           span(`${binding.help}${command}`, 'popup'),
         ]),
       );
@@ -42,7 +42,7 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
 }
 
 const HELP_ROWS = helpRows();
-export const HELP_WIDTH = 84;
+export const HELP_WIDTH = 90;
 export const HELP_HEIGHT = HELP_ROWS.length + 2;
 
 export function drawHelp(ui: Ui, region: Region): void {

@@ -1,7 +1,7 @@
 import type { Ref } from '../debugger/view.ts';
 import type { UiAction } from './key-table.ts';
 import { focusOrder } from './layout.ts';
-import { moveTo } from './pane-state.ts';
+import { moveTo, settle } from './pane-state.ts';
 import { PANE_IDS, type PaneId } from './panes.ts';
 import { type Row, rowText, sameRef } from './text/row.ts';
 import type { Ui } from './ui.ts';
@@ -26,6 +26,8 @@ const PANE_OF_KIND: Record<Ref['kind'], PaneId | null> = {
 export function actOnPane(ui: Ui, action: UiAction | 'find-here'): void {
   const state = ui.panes[ui.focus];
   const sheet = ui.sheet(ui.focus);
+  // Typed-ahead keys reach a pane before it was ever drawn at this stop.
+  settle(state, sheet, state.height, ui.versionOf(ui.focus));
   const go = (index: number): void => moveTo(state, sheet, index);
   switch (action) {
     case 'line-down':

@@ -78,6 +78,8 @@ export class Ui {
   #scheduled = false;
   #lastPaint = 0;
   #outputVersion = 0;
+  /** The user typed a command and has not seen its answer. */
+  #asked = false;
   #exit: () => void;
 
   constructor(session: SessionView, host: UiHost, onExit: () => void) {
@@ -210,7 +212,18 @@ export class Ui {
     this.output.push(...lines);
     this.#trimOutput();
     const error = lines.findLast((line) => line.role === 'error');
+    if (this.#asked) this.#showOutput();
     if (error) this.note = error;
+    else if (this.#asked && !this.layout().panes.some((pane) => pane.id === 'output')) {
+      this.note = lines.at(-1) ?? null;
+    }
+    this.#asked = false;
+  }
+
+  /** An answer comes forward where Output shares its place, without taking the focus. */
+  #showOutput(): void {
+    const others = this.recent.filter((id) => id !== 'output' && id !== this.focus);
+    this.recent = [this.focus, 'output', ...others];
   }
 
   #trimOutput(): void {
@@ -250,6 +263,8 @@ export class Ui {
     this.note = null;
     if (action) this.#act(action);
     else if (binding && 'command' in binding.target) {
+      // `where` is a question; the verbs that run answer in the panes.
+      this.#asked = binding.target.command === 'where';
       this.execute(binding.target.command + this.#countSuffix());
       this.command.history.rewind();
       this.command.lastCommand = binding.target.command;
@@ -384,6 +399,7 @@ export class Ui {
     if (line === '') return;
     if (isNew) this.host.appendHistory(line);
     this.print('echo', line);
+    this.#asked = true;
     this.execute(line);
   }
 

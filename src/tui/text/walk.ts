@@ -60,7 +60,7 @@ function headRows(walk: WalkView, glyphs: Glyphs): Row[] {
       ...total('locks', walk.locksTaken, 'text'),
       ...total('steps', walk.steps, 'text'),
     ]),
-    row([span('    # process  address      vma              ptes   cost  delta', 'label')]),
+    row([span('    # process  address      vma              ptes   cost    +', 'label')]),
   ];
 }
 
@@ -81,7 +81,7 @@ function visitRow(visit: VisitView, before: number, glyphs: Glyphs): Row {
       span(sized(visit.vma.label, 16), 'ref', visit.vma),
       span(isPending ? '    ' : sizedLeft(String(visit.ptes), 4), visit.ptes > 0 ? 'text' : 'dim'),
       span(isPending ? '       ' : sizedLeft(String(visit.cost), 7), 'text'),
-      span(isPending ? '  visiting' : `  +${visit.cost - before}`, isPending ? 'visiting' : 'dim'),
+      span(isPending ? '  now' : `  +${visit.cost - before}`, isPending ? 'visiting' : 'dim'),
     ],
     visit.vma,
   );
