@@ -454,3 +454,16 @@ export const mem_map = frames<page>({
   compound_head: 'page',
   content: 'i',
 });
+
+/** Global variables of the VMA side of mm/ (mm/util.ts). */
+export interface vma_globals extends Obj {
+  /** Pages promised to private writable mappings. */
+  vm_committed_as: number;
+  /** Pages that one mapping may promise: RAM and swap of the machine that is simulated. */
+  commit_limit: number;
+}
+
+export const vma_globals_cachep = struct<vma_globals>('vma_globals', {
+  vm_committed_as: 'n',
+  commit_limit: 'n',
+});

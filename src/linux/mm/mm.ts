@@ -73,7 +73,7 @@ export const VM_STACK_INCOMPLETE_SETUP = VM_RAND_READ | VM_SEQ_READ;
 export const VM_DATA_FLAGS_TSK_EXEC = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 export const VM_STACK_FLAGS = VM_STACK | VM_DATA_FLAGS_TSK_EXEC | VM_ACCOUNT;
 /** Differences in these do not keep VMAs from merging (mergeable_vma()). */
-export const VM_IGNORE_MERGE = VM_SOFTDIRTY;
+export const VM_IGNORE_MERGE = VM_SOFTDIRTY | VM_MAYBE_GUARD;
 /** 6.18.44: these spread over a merge (VM_STICKY of 6.19). */
 export const VM_STICKY = VM_SOFTDIRTY | VM_MAYBE_GUARD;
 /** Flags that fork must copy page tables for (VM_COPY_ON_FORK of 6.19; 6.18.44 with maybe_guard). */
@@ -198,7 +198,16 @@ export const MMF_HAS_PINNED = 1 << 27;
 export const MMF_VM_MERGE_ANY = 1 << 29;
 export const MMF_TOPDOWN = 1 << 30;
 
-// ---- files (their constants are in fs/fs.ts)
+// ---- files
+export const FMODE_READ = 1;
+export const FMODE_WRITE = 2;
+/** inode.i_kind of what can be mapped; fs/fs.ts has the others. */
+export const FS_DISK = 1;
+/** tmpfs, memfd, shared anonymous memory: pages live in swap-backed memory. */
+export const FS_TMPFS = 2;
+/** /dev/zero: a private mapping is anonymous memory, a shared one is shmem. */
+export const FS_DEV_ZERO = 3;
+
 /** vma.vm_ops: which operations table. 0 is NULL: the VMA is anonymous. */
 export const VM_OPS_NONE = 0;
 /** A disk file system: generic_file_vm_ops with page_mkwrite. */
