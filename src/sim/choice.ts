@@ -7,7 +7,7 @@ export type Chooser = (kind: string, count: number, nth: number) => number;
 export const choices: { decide: Chooser } = { decide: () => 0 };
 
 /** Heap word of the allocator granule that counts choices, so that they rewind. */
-const CHOICE_COUNT = 3;
+export const CHOICE_COUNT = 3;
 
 /** Asks for one of `count` alternatives. `kind` is a stable word: `fail_alloc`, `trylock`, `slab_reuse`. */
 export function choose(kind: string, count: number): number {

@@ -19,6 +19,7 @@ export const SPACE_FRAME = 2;
 export const SPACE_FRAME_INDEX = 3;
 export const SPACE_EVENT = 4;
 export const SPACE_MARK = 5;
+export const SPACE_FINDING = 6;
 export const LOCATION_MASK = 0x1fff_ffff;
 
 /** Words of a frame (`struct page`) in `cpu.frame`. */
@@ -44,7 +45,7 @@ export interface Cpu {
   handles: unknown[];
   /** Canonical `struct page` handles by pfn. */
   frame_handles: unknown[];
-  /** Granules in use, and the first word past them; mirrors heap word 0. */
+  /** Whether writes are journalled. */
   recording: boolean;
   journal_at: Uint32Array;
   journal_value: Float64Array;
@@ -72,6 +73,8 @@ export interface Cpu {
   event_break: Uint8Array;
   /** Journal entries of the events: number so far. */
   event_count: number;
+  /** Findings so far: journal entries too. */
+  finding_count: number;
   on_break: (kind: 'site' | 'event', id: number) => void;
 }
 
@@ -102,6 +105,7 @@ export const cpu: Cpu = {
   site_break: new Uint8Array(0),
   event_break: new Uint8Array(0),
   event_count: 0,
+  finding_count: 0,
   on_break: nothing,
 };
 
@@ -182,7 +186,13 @@ export function log_event(): void {
   cpu.event_count++;
 }
 
-/** Swaps one journal entry with the memory it describes. `back`: -1 undoes, +1 redoes. */
+/** Logs that finding number `cpu.finding_count` was reported (machine.ts holds it). */
+export function log_finding(): void {
+  if (cpu.recording) log(SPACE_FINDING, cpu.finding_count, 0);
+  cpu.finding_count++;
+}
+
+/** Swaps one journal entry with the memory it describes, undoing (`back`) or redoing it. */
 function swap_entry(slot: number, back: boolean): void {
   const packed = cpu.journal_at[slot] as number;
   const at = packed & LOCATION_MASK;
@@ -206,6 +216,9 @@ function swap_entry(slot: number, back: boolean): void {
       break;
     case SPACE_EVENT:
       cpu.event_count = back ? at : at + 1;
+      break;
+    case SPACE_FINDING:
+      cpu.finding_count = back ? at : at + 1;
       break;
     default:
       cpu.step += back ? -1 : 1;

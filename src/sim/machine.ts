@@ -9,27 +9,34 @@
  *
  * "State at step N" is the state right after the N-th mark: a task is parked before that statement.
  */
-import { assert } from '../base/assert.ts';
-import { mixNumber, mixWord } from '../base/hash.ts';
-import { type Chooser, choices } from './choice.ts';
+import { assert, InternalError } from '../base/assert.ts';
+import { CHOICE_COUNT, type Chooser, choices } from './choice.ts';
 import {
   cpu,
   ENDLESS,
   FRAME_WORDS,
-  LOCATION_MASK,
   type Locals,
+  log_finding,
   MAX_DEPTH,
   redo_to,
-  SPACE_MARK,
-  SPACE_SHIFT,
   undo_to,
   write_heap,
 } from './cpu.ts';
-import { type EventLog, eventLog, newEventLog } from './event.ts';
+import { allEvents, type EventLog, eventLog, newEventLog } from './event.ts';
 import { type Finding, findingSink, reportFinding } from './finding.ts';
+import {
+  entryAfterMark,
+  findMarkBack,
+  framesBack,
+  type LastWrite,
+  lastMarkBack,
+  lastWriteBack,
+  type Mark,
+} from './history.ts';
 import { siteCount } from './site.ts';
-import { heapEnd, initHeap } from './struct.ts';
-import { tableEnd } from './table.ts';
+import type { Frame, Slice, SliceEnd } from './slice.ts';
+import { memoryHash, traceHash } from './state-hash.ts';
+import { initHeap } from './struct.ts';
 import { allocTaskBlock, type sim_task, taskBlocks } from './task.ts';
 import { conditionById, type K } from './wait.ts';
 
@@ -60,21 +67,7 @@ export interface MachineConfig {
   readonly historyEntries?: number;
 }
 
-export type SliceEnd = 'fuel' | 'blocked' | 'done' | 'oops';
-
-export interface Slice {
-  readonly task: number;
-  readonly operation: number;
-  /** The operation began with this slice. */
-  readonly starts: boolean;
-  readonly step: number;
-  readonly journal: number;
-  endStep: number;
-  endJournal: number;
-  end: SliceEnd;
-  /** Whatever the driver needs to go on from the start of this slice. */
-  readonly driver: unknown;
-}
+export type { Frame, Slice, SliceEnd } from './slice.ts';
 
 /** The part of a task that is derived: rebuilt, never rewound. */
 interface Thread {
@@ -82,12 +75,6 @@ interface Thread {
   frames: Int32Array;
   locals: (Locals | null)[];
   depth: number;
-}
-
-export interface Frame {
-  readonly depth: number;
-  readonly site: number;
-  readonly locals: Locals | null;
 }
 
 const DEFAULT_HISTORY = 1 << 24;
@@ -111,16 +98,26 @@ export class Machine {
   readonly #blocks: (sim_task | undefined)[] = [undefined];
   readonly #threads: Thread[] = [newThread()];
   readonly names: string[] = [''];
-  #findings: Finding[] = [];
+  /** By number; `cpu.finding_count` says how many are current. */
+  readonly #findings: Finding[] = [];
   #chooser: Chooser;
+  /** Every choice made, by number, so that re-execution chooses the same again. */
+  readonly #choices: number[] = [];
   #saved: Partial<typeof cpu> = {};
   #events: EventLog = newEventLog(0);
   /** Slice the live generators are in; slices.length at the end of history. */
   #cursor = 0;
   /** False after a seek: memory is at some step, generators are not. */
   #live = true;
+  /** End of history; up to date whenever the current position is not the end. */
   #endStep = 0;
   #endJournal = 0;
+  /** Highest journal position ever reached before the current end: decides what the ring has dropped. */
+  #top = 0;
+  /** Slice with which each started operation began, by operation. */
+  readonly #startOf: (number | undefined)[] = [];
+  /** Where history begins, for the ring and end it was computed for. */
+  #first = { oldest: 0, slices: 0, end: 0, slice: 0 };
   #bootStep = 0;
 
   constructor(config: MachineConfig) {
@@ -133,7 +130,7 @@ export class Machine {
       frame: new Int32Array(config.frames * FRAME_WORDS),
       frame_index: new Float64Array(config.frames),
       handles: [null],
-      frame_handles: [],
+      frame_handles: new Array<unknown>(config.frames).fill(undefined),
       recording: false,
       journal_at: new Uint32Array(1 << 12),
       journal_value: new Float64Array(1 << 12),
@@ -146,9 +143,12 @@ export class Machine {
       fuel: 0,
       task: 0,
       depth: 0,
+      frames: new Int32Array(MAX_DEPTH),
+      locals: [],
       site_break: new Uint8Array(siteCount()),
-      event_break: new Uint8Array(256),
+      event_break: new Uint8Array(allEvents().length),
       event_count: 0,
+      finding_count: 0,
       on_break: () => {},
     };
     this.activate();
@@ -165,9 +165,10 @@ export class Machine {
     if (active === this) return;
     if (active !== null) active.#save();
     Object.assign(cpu, this.#saved);
+    this.#saved = {};
     taskBlocks.byId = this.#blocks;
     eventLog.active = this.#events;
-    choices.decide = (kind, count, nth) => this.#chooser(kind, count, nth);
+    choices.decide = (kind, count, nth) => this.#choose(kind, count, nth);
     findingSink.report = (finding) => this.#report(finding);
     active = this;
   }
@@ -193,17 +194,44 @@ export class Machine {
     cpu.journal_limit = length * 2;
   }
 
+  /** A finding is a journal entry like an event: it goes and comes back with the steps around it. */
   #report(finding: Finding): void {
-    const known = this.#findings.some(
-      (f) => f.step === finding.step && f.kind === finding.kind && f.text === finding.text,
-    );
-    if (!known) this.#findings.push(finding);
+    // A look at the past from outside (a view, a judge) makes no history.
+    if (cpu.task === 0 && !this.atEnd()) return;
+    for (let n = cpu.finding_count - 1; n >= 0; n--) {
+      const known = this.#findings[n] as Finding;
+      if (known.step !== finding.step) break;
+      if (known.kind === finding.kind && known.text === finding.text) return;
+    }
+    this.#findings[cpu.finding_count] = finding;
+    log_finding();
   }
 
-  /** Findings up to the current step, oldest first. */
+  /** Adds a finding of the driver's or a judge's at the end of history. */
+  report(kind: string, text: string, evidence: readonly string[] = []): void {
+    this.activate();
+    reportFinding(kind, text, evidence);
+  }
+
+  /** Findings up to the current position, oldest first. */
   findings(): readonly Finding[] {
     this.activate();
-    return this.#findings.filter((f) => f.step <= cpu.step);
+    return this.#findings.slice(0, cpu.finding_count);
+  }
+
+  #choose(kind: string, count: number, nth: number): number {
+    const made = this.#choices[nth];
+    if (made !== undefined) return made;
+    const value = this.#chooser(kind, count, nth);
+    assert(value >= 0 && value < count, `choice ${nth} (${kind}) of ${count} was ${value}`);
+    this.#choices[nth] = value;
+    return value;
+  }
+
+  /** Alternatives taken by the choices up to the current position, by number; 0 is the undramatic one. */
+  choices(): readonly number[] {
+    this.activate();
+    return this.#choices.slice(0, cpu.heap[CHOICE_COUNT] as number);
   }
 
   get step(): number {
@@ -217,13 +245,43 @@ export class Machine {
     return this.atEnd() ? cpu.step : this.#endStep;
   }
 
+  /** First journal entry that the ring still holds. */
+  #oldest(): number {
+    return Math.max(0, Math.max(this.#top, cpu.journal_count) - cpu.journal_at.length);
+  }
+
+  /**
+   * Slice before which the reachable history begins: after it the ring holds everything that
+   * executed, back to the start of every operation in flight.
+   */
+  #firstSlice(): number {
+    const oldest = this.#oldest();
+    if (oldest === 0) return 0;
+    const end = this.atEnd() ? cpu.journal_count : this.#endJournal;
+    const known = this.#first;
+    if (known.oldest === oldest && known.slices === this.slices.length && known.end === end) {
+      return known.slice;
+    }
+    let slice = 0;
+    const tasks = new Set<number>();
+    for (let i = this.slices.length - 1; i >= 0; i--) {
+      const here = this.slices[i] as Slice;
+      const start = this.slices[this.#startOf[here.operation] as number] as Slice;
+      const unfinished = !tasks.has(here.task) && here.end !== 'done' && here.end !== 'oops';
+      tasks.add(here.task);
+      if (start.journal >= oldest) continue;
+      slice = Math.max(slice, unfinished ? this.slices.length : i + 1);
+    }
+    this.#first = { oldest, slices: this.slices.length, end, slice };
+    return slice;
+  }
+
   /** First step that can still be reached by going back. */
   get firstStep(): number {
     this.activate();
-    const oldest = Math.max(cpu.journal_count, this.#endJournal) - cpu.journal_at.length;
-    if (oldest <= 0) return this.#bootStep;
-    const slice = this.slices.find((s) => s.starts && s.journal >= oldest);
-    return slice?.step ?? cpu.step;
+    const first = this.#firstSlice();
+    if (first === 0) return this.#bootStep;
+    return this.slices[first]?.step ?? (this.atEnd() ? cpu.step : this.#endStep);
   }
 
   /** Whether the current state is the latest one: running on makes new history. */
@@ -236,6 +294,7 @@ export class Machine {
   /** Creates a task; part of history like any other write. */
   spawn(name: string): number {
     this.activate();
+    assert(cpu.task !== 0 || this.atEnd(), 'a task is spawned at the end of history');
     const block = allocTaskBlock();
     const id = this.taskCount() + 1;
     write_heap(TASK_COUNT, id);
@@ -300,45 +359,23 @@ export class Machine {
     return frames;
   }
 
-  /** The innermost mark of each depth, scanning back: frames of a past state without execution. */
+  /** Frames of a past state, without execution. */
   #framesFromJournal(id: number): readonly Frame[] {
     const block = this.block(id);
-    if (block.op === 0) return [];
-    const start = this.slices.findLast(
-      (s) => s.starts && s.operation === block.op - 1 && s.task === id,
-    );
+    const start = block.op === 0 ? undefined : this.slices[this.#startOf[block.op - 1] ?? -1];
     if (start === undefined) return [];
-    const frames: Frame[] = [];
-    let above = MAX_DEPTH;
-    for (let n = cpu.journal_count - 1; n >= start.journal && above > 1; n--) {
-      const slot = n & cpu.journal_mask;
-      const packed = cpu.journal_at[slot] as number;
-      if (packed >>> SPACE_SHIFT !== SPACE_MARK) continue;
-      const value = cpu.journal_value[slot] as number;
-      const depth = value % MAX_DEPTH;
-      if (Math.floor(value / MAX_DEPTH) !== id || depth >= above) continue;
-      above = depth;
-      frames.unshift({ depth, site: packed & LOCATION_MASK, locals: null });
-    }
-    return frames;
+    const deepest = block.wait_kind === 0 ? MAX_DEPTH - 1 : block.wait_depth;
+    return framesBack(id, start.journal, deepest).map(({ depth, site }) => ({
+      depth,
+      site,
+      locals: null,
+    }));
   }
 
-  /** Task and site of the last mark at or before the current position, or null at the start. */
-  lastMark(): { readonly task: number; readonly site: number; readonly depth: number } | null {
+  /** The last mark at or before the current position, or null at the start. */
+  lastMark(): Mark | null {
     this.activate();
-    const oldest = Math.max(0, cpu.journal_count - cpu.journal_at.length);
-    for (let n = cpu.journal_count - 1; n >= oldest; n--) {
-      const slot = n & cpu.journal_mask;
-      const packed = cpu.journal_at[slot] as number;
-      if (packed >>> SPACE_SHIFT !== SPACE_MARK) continue;
-      const value = cpu.journal_value[slot] as number;
-      return {
-        task: Math.floor(value / MAX_DEPTH),
-        site: packed & LOCATION_MASK,
-        depth: value % MAX_DEPTH,
-      };
-    }
-    return null;
+    return lastMarkBack(this.#oldest(), cpu.journal_count, 0);
   }
 
   // ---------------------------------------------------------------- running
@@ -350,6 +387,7 @@ export class Machine {
     onBreak: (kind: 'site' | 'event', id: number) => void,
   ): void {
     this.activate();
+    if (cpu.site_break.length < siteCount()) cpu.site_break = new Uint8Array(siteCount());
     cpu.site_break.fill(0);
     for (const site of sites) cpu.site_break[site] = 1;
     cpu.event_break.fill(0);
@@ -362,24 +400,12 @@ export class Machine {
     cpu.fuel = 0;
   }
 
-  /**
-   * Looks at marks from the current position backwards until `found` says true; returns the step at
-   * which that mark's statement is about to run, or -1. The current mark itself is looked at first.
-   */
-  findMarkBack(found: (task: number, site: number, depth: number, step: number) => boolean): number {
+  /** Marks from the current position backwards: see history.ts. */
+  findMarkBack(
+    found: (task: number, site: number, depth: number, step: number) => boolean,
+  ): number {
     this.activate();
-    const oldest = Math.max(0, cpu.journal_count - cpu.journal_at.length);
-    let step = cpu.step;
-    for (let n = cpu.journal_count - 1; n >= oldest; n--) {
-      const slot = n & cpu.journal_mask;
-      const packed = cpu.journal_at[slot] as number;
-      if (packed >>> SPACE_SHIFT !== SPACE_MARK) continue;
-      const value = cpu.journal_value[slot] as number;
-      const task = Math.floor(value / MAX_DEPTH);
-      if (found(task, packed & LOCATION_MASK, value % MAX_DEPTH, step)) return step;
-      step--;
-    }
-    return -1;
+    return findMarkBack(this.#oldest(), found);
   }
 
   /** How non-scheduler choices (slab reuse, trylock, allocation failure) are made. */
@@ -393,7 +419,7 @@ export class Machine {
     const block = this.block(id);
     thread.generator ??= this.config.start(this.operations[block.op - 1] as Operation);
     cpu.task = id;
-    cpu.depth = 0;
+    cpu.depth = thread.depth;
     cpu.fuel = fuel;
     cpu.frames = thread.frames;
     cpu.locals = thread.locals;
@@ -411,6 +437,11 @@ export class Machine {
         end = block.wait_kind === 0 ? 'fuel' : 'blocked';
       }
     } catch (error) {
+      // A fault of ours is not the simulated kernel's.
+      if (error instanceof InternalError) {
+        cpu.task = 0;
+        throw error;
+      }
       reportFinding('oops', error instanceof Error ? error.message : String(error), [
         error instanceof Error ? (error.stack ?? '') : '',
       ]);
@@ -432,6 +463,7 @@ export class Machine {
     this.activate();
     assert(this.atEnd(), 'run() works at the end of history');
     const block = this.block(task);
+    assert(block.op !== 0, `task ${task} has no operation to run`);
     const operation = block.op - 1;
     const last = this.slices.at(-1);
     const starts = (this.#threads[task] as Thread).generator === null;
@@ -454,6 +486,7 @@ export class Machine {
           end: 'fuel',
           driver,
         };
+    if (starts) this.#startOf[operation] = this.slices.length;
     slice.end = this.#resume(task, fuel);
     slice.endStep = cpu.step;
     slice.endJournal = cpu.journal_count;
@@ -517,43 +550,48 @@ export class Machine {
 
   // ---------------------------------------------------------------- time
 
-  /** Journal position right after mark number `step` (1-based count of executed marks). */
-  #journalAt(step: number): number {
-    if (step <= this.#bootStep) return 0;
-    const mark = step - 1;
-    let n = cpu.step_index[mark >>> 8] as number;
-    let at = Math.max(mark & ~255, this.#bootStep);
-    if (at > (mark & ~255)) n = 0;
-    for (; ; n++) {
-      if ((cpu.journal_at[n & cpu.journal_mask] as number) >>> SPACE_SHIFT === SPACE_MARK) {
-        if (at === mark) return n + 1;
-        at++;
-      }
-    }
-  }
-
   #leaveEnd(): void {
-    if (this.atEnd()) {
-      this.#endStep = cpu.step;
-      this.#endJournal = cpu.journal_count;
-    }
+    assert(cpu.recording, 'time travel needs a journal');
+    assert(cpu.task === 0, 'time travel from inside a kernel function');
+    if (!this.atEnd()) return;
+    this.#endStep = cpu.step;
+    this.#endJournal = cpu.journal_count;
+    this.#top = Math.max(this.#top, cpu.journal_count);
   }
 
-  /** Takes memory to the state at `step`. Frames come from the journal until revive(). */
+  /**
+   * Takes memory to the state at `step`; the last step stands for the end of history. Frames come
+   * from the journal until revive().
+   */
   seek(step: number): void {
     this.activate();
     this.#leaveEnd();
-    const target = Math.max(this.firstStep, Math.min(step, this.#endStep));
-    const at = target === this.#endStep ? this.#endJournal : this.#journalAt(target);
-    this.#seekJournal(at);
+    if (step >= this.#endStep) this.#seekJournal(this.#endJournal);
+    else this.seekMark(step);
+  }
+
+  /** As seek(), but the last step means: parked before the last statement, though it has run. */
+  seekMark(step: number): void {
+    this.activate();
+    this.#leaveEnd();
+    if (step <= this.firstStep) {
+      // Without a ring that dropped any, history begins before the driver made its first task.
+      if (this.#firstSlice() === 0) this.#seekJournal(0);
+      else this.seekSlice(0);
+      return;
+    }
+    const mark = Math.min(step, this.#endStep) - 1;
+    this.#seekJournal(
+      entryAfterMark(mark, this.#bootStep, this.#oldest(), this.#endJournal, this.#endStep),
+    );
   }
 
   /** Takes memory to where slice number `index` begins (before its first statement). */
   seekSlice(index: number): void {
     this.activate();
     this.#leaveEnd();
-    const slice = this.slices[index];
-    this.#seekJournal(slice === undefined ? this.#endJournal : slice.journal);
+    const slice = this.slices[Math.max(index, this.#firstSlice())];
+    this.#seekJournal(slice?.journal ?? this.#endJournal);
   }
 
   #seekJournal(at: number): void {
@@ -572,17 +610,17 @@ export class Machine {
     const last = Math.min(this.#sliceAt(target), this.slices.length - 1);
     // Operations in flight: those of tasks with a non-zero op whose first slice began before here.
     const starts = new Map<number, number>();
+    // Also those of tasks that do not exist yet: they must not wake up with a later generator.
+    for (const thread of this.#threads) {
+      thread.generator = null;
+      thread.depth = 0;
+    }
     for (let id = 1; id <= this.taskCount(); id++) {
-      (this.#threads[id] as Thread).generator = null;
-      (this.#threads[id] as Thread).depth = 0;
       const op = this.block(id).op;
-      if (op === 0) continue;
-      for (let i = last; i >= 0; i--) {
-        const slice = this.slices[i] as Slice;
-        if (slice.task === id && slice.operation === op - 1 && slice.starts) {
-          if (slice.journal < target) starts.set(id, i);
-          break;
-        }
+      const start = op === 0 ? undefined : this.#startOf[op - 1];
+      const slice = start === undefined ? undefined : this.slices[start];
+      if (start !== undefined && slice !== undefined && slice.journal < target) {
+        starts.set(id, start);
       }
     }
     let executed = 0;
@@ -591,22 +629,25 @@ export class Machine {
       undo_to((this.slices[first] as Slice).journal);
       const breaks = cpu.on_break;
       cpu.on_break = () => {};
-      for (let i = first; i <= last && cpu.journal_count < target; i++) {
-        const slice = this.slices[i] as Slice;
-        if (slice.journal >= target) break;
-        if (cpu.journal_count < slice.journal) redo_to(slice.journal);
-        const from = starts.get(slice.task);
-        if (from === undefined || i < from) {
-          redo_to(Math.min(slice.endJournal, target));
-          continue;
+      try {
+        for (let i = first; i <= last && cpu.journal_count < target; i++) {
+          const slice = this.slices[i] as Slice;
+          if (slice.journal >= target) break;
+          if (cpu.journal_count < slice.journal) redo_to(slice.journal);
+          const from = starts.get(slice.task);
+          if (from === undefined || i < from) {
+            redo_to(Math.min(slice.endJournal, target));
+            continue;
+          }
+          const before = cpu.step;
+          const stopsInside = slice.endJournal > target;
+          const steps = Math.min(slice.endStep, targetStep) - before;
+          this.#resume(slice.task, slice.end === 'fuel' || stopsInside ? steps - 1 : ENDLESS);
+          executed += cpu.step - before;
         }
-        const before = cpu.step;
-        const stopsInside = slice.endJournal > target || (i === last && slice.end === 'fuel');
-        const steps = Math.min(slice.endStep, targetStep) - before;
-        this.#resume(slice.task, slice.end === 'fuel' || stopsInside ? steps - 1 : ENDLESS);
-        executed += cpu.step - before;
+      } finally {
+        cpu.on_break = breaks;
       }
-      cpu.on_break = breaks;
       if (cpu.journal_count < target) redo_to(target);
     }
     assert(
@@ -635,28 +676,35 @@ export class Machine {
     this.slices.length = this.#cursor;
     let operations = 0;
     for (const slice of this.slices) operations = Math.max(operations, slice.operation + 1);
-    for (let id = 1; id <= this.taskCount(); id++)
+    for (let id = 1; id <= this.taskCount(); id++) {
       operations = Math.max(operations, this.block(id).op);
+      // Begun, but the slice that started it is forgotten.
+      const op = this.block(id).op;
+      if (op !== 0 && (this.#startOf[op - 1] ?? 0) >= this.#cursor) {
+        this.#startOf[op - 1] = undefined;
+      }
+    }
     this.operations.length = operations;
-    this.#findings = this.#findings.filter((f) => f.step <= cpu.step);
+    this.#startOf.length = Math.min(this.#startOf.length, operations);
+    this.#findings.length = cpu.finding_count;
+    this.#choices.length = cpu.heap[CHOICE_COUNT] as number;
+    this.#endStep = cpu.step;
+    this.#endJournal = cpu.journal_count;
   }
 
-  /** Last write of a heap word at or before here: journal position and value before it; null if none is kept. */
-  lastWrite(
-    space: number,
-    location: number,
-  ): { readonly step: number; readonly old: number } | null {
+  /**
+   * Last write of a word (SPACE_* and location, cpu.ts) at or before here, with the task that wrote
+   * it (0: the driver) and the statement it was in; null if the ring holds none.
+   */
+  lastWrite(space: number, location: number): (LastWrite & Mark) | null {
     this.activate();
-    const packed = ((space << SPACE_SHIFT) | location) >>> 0;
-    const oldest = Math.max(0, cpu.journal_count - cpu.journal_at.length);
-    let step = cpu.step;
-    for (let n = cpu.journal_count - 1; n >= oldest; n--) {
-      const slot = n & cpu.journal_mask;
-      const entry = cpu.journal_at[slot] as number;
-      if (entry === packed) return { step, old: cpu.journal_value[slot] as number };
-      if (entry >>> SPACE_SHIFT === SPACE_MARK) step--;
-    }
-    return null;
+    const write = lastWriteBack(this.#oldest(), space, location);
+    if (write === null) return null;
+    const slice = this.slices[this.#sliceAt(write.entry + 1)];
+    const task = slice !== undefined && slice.journal <= write.entry ? slice.task : 0;
+    // Not simply the mark before it: a task that comes out of a wait writes before its next mark.
+    const mark = task === 0 ? null : lastMarkBack(this.#oldest(), write.entry, task);
+    return { ...write, ...(mark ?? { task, site: -1, depth: 0 }) };
   }
 
   /** Bytes of history kept. */
@@ -668,30 +716,13 @@ export class Machine {
   /** Hash of the whole kernel state: struct memory, page tables, page frames. 32 bits, signed. */
   hash(): number {
     this.activate();
-    let hash = 0;
-    const end = heapEnd();
-    for (let i = 0; i < end; i++) hash = mixNumber(hash, cpu.heap[i] as number);
-    const tables = tableEnd();
-    for (let i = 0; i < tables; i++) hash = mixWord(hash, cpu.pte[i] as number);
-    for (const word of cpu.frame) hash = mixWord(hash, word);
-    for (const index of cpu.frame_index) hash = mixNumber(hash, index);
-    return hash;
+    return memoryHash();
   }
 
   /** Hash of all events so far. */
   traceHash(): number {
     this.activate();
-    const log = eventLog.active;
-    let hash = cpu.event_count;
-    const words = log.start[cpu.event_count] ?? 0;
-    for (let i = 0; i < cpu.event_count; i++) {
-      hash = mixNumber(
-        mixWord(mixWord(hash, log.type[i] as number), log.task[i] as number),
-        log.step[i] as number,
-      );
-    }
-    for (let i = 0; i < words; i++) hash = mixNumber(hash, log.words[i] as number);
-    return hash;
+    return traceHash();
   }
 }
 

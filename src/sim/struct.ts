@@ -109,7 +109,10 @@ export interface StructInfo {
   readonly typesafe: boolean;
 }
 
+/** Struct types by id - 1. */
 const structs: StructInfo[] = [];
+/** Room for the allocator words of this many caches, so that addresses do not depend on how many are loaded. */
+const MAX_STRUCTS = 128;
 
 /** Every struct type, in order of definition. */
 export function allStructs(): readonly StructInfo[] {
@@ -137,8 +140,7 @@ export function heapEnd(): number {
 
 /** Prepares the allocator words of a fresh heap: granule 0 is the allocator, granule 1.. its cache words. */
 export function initHeap(): void {
-  const cacheGranules = Math.ceil((structs.length * 2) / GRANULE) + 1;
-  cpu.heap[BUMP] = 1 + cacheGranules;
+  cpu.heap[BUMP] = 1 + Math.ceil((MAX_STRUCTS * 2) / GRANULE);
 }
 
 function growHeap(words: number): void {
@@ -189,6 +191,8 @@ function defineAccessors(handle: HandleClass, info: StructInfo): void {
 
 /** A field of a freed (or foreign) object was touched: KASAN's use-after-free. */
 function staleAccess(object: Obj, field: string): void {
+  // A view that follows an old pointer is not the kernel.
+  if (cpu.task === 0) return;
   const info = structOf(object);
   reportFinding('use-after-free', `${info?.name ?? 'object'}.${field} of a freed object`, [
     describeObject(object),
@@ -198,7 +202,7 @@ function staleAccess(object: Obj, field: string): void {
 /** The struct type of the slot, live or freed; null for memory never allocated. */
 export function structOf(object: Obj): StructInfo | null {
   const tag = cpu.heap[object.addr] as number;
-  return structs[Math.floor(tag / 4)] ?? null;
+  return structs[Math.floor(tag / 4) - 1] ?? null;
 }
 
 export function isLive(object: Obj): boolean {
@@ -231,6 +235,7 @@ export function struct<T extends Obj>(
   options: CacheOptions = {},
 ): Cache<T> {
   const id = structs.length + 1;
+  assert(id <= MAX_STRUCTS, 'more struct types than MAX_STRUCTS');
   const fields: FieldInfo[] = [];
   let offset = HEADER_WORDS;
   for (const [field, kind] of Object.entries(table) as [string, FieldKind][]) {
@@ -239,7 +244,7 @@ export function struct<T extends Obj>(
   }
   const granules = Math.ceil(offset / GRANULE);
   const info: StructInfo = { name, id, granules, fields, typesafe: options.typesafe === true };
-  structs[id] = info;
+  structs.push(info);
   const Handle = class {
     readonly addr: number;
     constructor(addr: number) {

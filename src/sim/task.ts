@@ -16,6 +16,8 @@ export interface sim_task extends Obj {
   wait_kind: number;
   wait_at: number;
   wait_arg: number;
+  /** Depth of the frame that waits. */
+  wait_depth: number;
   /** 1 after the task died of an oops or was told to exit. */
   dead: number;
   /** The kernel's own struct of the task (task_struct). */
@@ -35,6 +37,7 @@ const sim_task_cache = struct<sim_task>('sim_task', {
   wait_kind: 'n',
   wait_at: 'n',
   wait_arg: 'n',
+  wait_depth: 'n',
   dead: 'n',
   context: 'p',
   rcu_depth: 'n',

@@ -50,11 +50,13 @@ export function* block(condition: WaitCondition, at: number, arg: number): K {
     task.wait_kind = condition.id;
     task.wait_at = at;
     task.wait_arg = arg;
+    task.wait_depth = cpu.depth;
     yield;
   }
   if (task.wait_kind !== 0) {
     task.wait_kind = 0;
     task.wait_at = 0;
     task.wait_arg = 0;
+    task.wait_depth = 0;
   }
 }

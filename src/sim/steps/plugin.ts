@@ -16,19 +16,25 @@ function kernelFiles(directory: string): string[] {
     .sort();
 }
 
+export interface KernelStepsOptions {
+  /** Further directories of kernel source: the small kernels of tests and benchmarks. */
+  readonly extra?: readonly string[];
+}
+
 /**
  * `import './vma.ts'` gives the step build; `import './vma.ts?fast'` the synchronous build of the
  * same file and of every kernel file it imports. Both share one sim and the files without kernel
  * functions (structs, tracepoints, constants).
  */
-export function kernelSteps(): Plugin {
+export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
+  const directories = [linuxDir, ...(options.extra ?? []).map((dir) => path.resolve(dir))];
   let generators: Set<string> | null = null;
   const withFunctions = new Set<string>();
 
   const scan = (): Set<string> => {
     const names = new Set<string>();
     withFunctions.clear();
-    for (const file of [...kernelFiles(linuxDir), waitFile]) {
+    for (const file of [...directories.flatMap(kernelFiles), waitFile]) {
       const code = readFileSync(file, 'utf8');
       if (/function\s*\*/.test(code)) withFunctions.add(file);
       for (const name of generatorNames(code, file)) names.add(name);
@@ -65,11 +71,12 @@ export function kernelSteps(): Plugin {
       const mode: Mode = id.endsWith('?fast') ? 'fast' : 'step';
       const file = mode === 'fast' ? id.slice(0, -'?fast'.length) : id;
       const runtime = file === waitFile;
-      if (!runtime && !file.startsWith(linuxDir + path.sep)) return null;
+      const directory = directories.find((dir) => file.startsWith(dir + path.sep));
+      if (!runtime && directory === undefined) return null;
       const result = transform(code, file, {
         mode,
         runtime,
-        shown: path.relative(linuxDir, file).replaceAll(path.sep, '/'),
+        shown: path.relative(directory ?? linuxDir, file).replaceAll(path.sep, '/'),
         generators: known(),
         sim: simDir,
       });

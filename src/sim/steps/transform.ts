@@ -110,6 +110,9 @@ export function generatorNames(code: string, file: string): Set<string> {
       if (key?.type === 'Identifier') names.add(key.name as string);
     } else if (node.type === 'Property' && isNode(node.value) && node.value.generator === true) {
       if (key?.type === 'Identifier') names.add(key.name as string);
+    } else if (node.type === 'VariableDeclarator' && isNode(node.init)) {
+      const id = node.id as Node;
+      if (node.init.generator === true && id.type === 'Identifier') names.add(id.name as string);
     }
     for (const child of children(node)) visit(child);
   };
@@ -143,6 +146,18 @@ function boundNames(pattern: Node, into: string[]): void {
   }
 }
 
+/** Names that the statements of one list declare. */
+function declaredNames(body: readonly Node[]): string[] {
+  const names: string[] = [];
+  for (const statement of body) {
+    if (statement.type !== 'VariableDeclaration') continue;
+    for (const declarator of statement.declarations as Node[]) {
+      boundNames(declarator.id as Node, names);
+    }
+  }
+  return names;
+}
+
 const NO_STEP = new Set([
   'FunctionDeclaration',
   'EmptyStatement',
@@ -160,6 +175,20 @@ function isTrace(statement: Node): boolean {
   if (call.type !== 'CallExpression') return false;
   const callee = call.callee as Node;
   return callee.type === 'Identifier' && (callee.name as string).startsWith('trace_');
+}
+
+interface Named {
+  readonly name: string;
+  readonly start: number;
+  readonly method: boolean;
+}
+
+/** `{ name: function* () {} }`, `{ *name() {} }` and `const name = function* () {}`. */
+function namesItsFunction(node: Node): Named | null {
+  const id = (node.type === 'Property' ? node.key : node.id) as Node | null | undefined;
+  if (node.type !== 'Property' && node.type !== 'VariableDeclarator') return null;
+  if (id?.type !== 'Identifier') return null;
+  return { name: id.name as string, start: node.start, method: node.method === true };
 }
 
 export interface TransformOptions {
@@ -192,19 +221,20 @@ export function transform(code: string, file: string, options: TransformOptions)
     entry: boolean,
   ): void => {
     const names = [...scope];
+    // A name declared further down hides an outer one and cannot be read yet.
+    const later = declaredNames(body);
     let first = entry;
     for (const statement of body) {
       if (!NO_STEP.has(statement.type) && !isTrace(statement)) {
         const n = sites.push({ fn, line: lineOf(statement.start), entry: first }) - 1;
         first = false;
-        const visible = [...new Set(names)].join(',');
+        const visible = [...new Set(names)].filter((name) => !later.includes(name)).join(',');
         out.appendLeft(statement.start, `if($step($s+${n},$d,()=>({${visible}})))yield;`);
       }
       scopeInside(statement, fn, names);
-      if (statement.type === 'VariableDeclaration') {
-        for (const declarator of statement.declarations as Node[]) {
-          boundNames(declarator.id as Node, names);
-        }
+      for (const name of declaredNames([statement])) {
+        names.push(name);
+        later.splice(later.indexOf(name), 1);
       }
     }
   };
@@ -216,8 +246,12 @@ export function transform(code: string, file: string, options: TransformOptions)
       instrument(node.body as Node[], fn, scope, false);
       return;
     }
-    if (node.type === 'SwitchCase') {
-      instrument(node.consequent as Node[], fn, scope, false);
+    if (node.type === 'SwitchStatement') {
+      // The cases share one scope, but which declarations have run differs from case to case.
+      const cases = node.cases as Node[];
+      const hidden = declaredNames(cases.flatMap((c) => c.consequent as Node[]));
+      const outside = scope.filter((name) => !hidden.includes(name));
+      for (const c of cases) instrument(c.consequent as Node[], fn, outside, false);
       return;
     }
     let inner = scope;
@@ -231,25 +265,28 @@ export function transform(code: string, file: string, options: TransformOptions)
     for (const child of children(node)) scopeInside(child, fn, inner);
   };
 
-  const isAtomic = (fn: Node): boolean => {
+  const isAtomic = (fn: Node, named: Named | null): boolean => {
     const before = code
-      .slice(0, fn.start)
-      .replace(/(export\s*)?$/, '')
+      .slice(0, named?.start ?? fn.start)
+      .replace(/(export\s*)?(const\s*)?$/, '')
       .trimEnd();
     return before.endsWith('*/') && before.slice(before.lastIndexOf('/**')).includes('@atomic');
   };
 
-  const visit = (node: Node, fn: string | null, stepped: boolean): void => {
+  /** `named`: what an anonymous function is assigned to, and where its declaration starts. */
+  const visit = (node: Node, fn: string | null, stepped: boolean, named: Named | null): void => {
     let inside = fn;
     let wraps = stepped;
     if (/^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type)) {
       if (node.generator === true) {
         hasGenerators = true;
-        inside = ((node.id as Node | null)?.name as string | undefined) ?? 'anonymous';
+        inside =
+          ((node.id as Node | null)?.name as string | undefined) ?? named?.name ?? 'anonymous';
         if (mode === 'fast') {
-          const star = code.indexOf('*', node.start);
+          // Of a method `*name() {}` the star is before the name.
+          const star = code.indexOf('*', named?.method === true ? named.start : node.start);
           out.overwrite(star, star + 1, ' ');
-        } else if (options.runtime === true || isAtomic(node)) {
+        } else if (options.runtime === true || isAtomic(node, named)) {
           wraps = false;
         } else {
           wraps = true;
@@ -273,7 +310,7 @@ export function transform(code: string, file: string, options: TransformOptions)
         }
         // The delegated call itself is the allowed form; look inside its arguments and callee only.
         if (argument.type === 'CallExpression') {
-          for (const child of children(argument)) visit(child, inside, wraps);
+          for (const child of children(argument)) visit(child, inside, wraps, null);
           return;
         }
       } else if (options.runtime !== true) {
@@ -299,9 +336,10 @@ export function transform(code: string, file: string, options: TransformOptions)
       if (/^(struct|tracepoint|frames)$/.test(name) && callee.type === 'Identifier')
         definition = node;
     }
-    for (const child of children(node)) visit(child, inside, wraps);
+    const name = namesItsFunction(node);
+    for (const child of children(node)) visit(child, inside, wraps, name);
   };
-  visit(program, null, false);
+  visit(program, null, false, null);
 
   if (hasGenerators && definition !== null) {
     throw new StepError(

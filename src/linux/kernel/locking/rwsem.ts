@@ -60,16 +60,18 @@ export function* down_write(sem: rw_semaphore): K {
   acquire_write(sem);
 }
 
+/** down_read_trylock(): fails also when somebody waits (RWSEM_READ_FAILED_MASK has the waiters bit). */
 export function down_read_trylock(sem: rw_semaphore): boolean {
-  if (read_heap(sem) < 0) {
+  if (!rwsem_readable_fair.ready(cpu.task, sem, 0)) {
     return false;
   }
   acquire_read(sem);
   return true;
 }
 
+/** down_write_trylock(): one compare-and-swap from "unlocked, nobody waits". */
 export function down_write_trylock(sem: rw_semaphore): boolean {
-  if (read_heap(sem) !== 0) {
+  if (read_heap(sem) !== 0 || read_heap(sem + WAITING_WRITERS) !== 0) {
     return false;
   }
   acquire_write(sem);
