@@ -13,7 +13,8 @@ import { EBADF, EINVAL, EMFILE } from '../errno.ts';
 import { current } from '../kernel/current.ts';
 import type { file, files_struct, task_struct } from '../mm_types.ts';
 import { files_cachep } from '../mm_types.ts';
-import { fput, fput_close_sync, get_file } from './file_table.ts';
+import { fput, get_file } from './file_table.ts';
+import { fput_close_sync } from './fput.ts';
 import { O_CLOEXEC } from './fs.ts';
 
 /** RLIMIT_NOFILE of the machine; a descriptor that a recording dictates may be higher. */

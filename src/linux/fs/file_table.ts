@@ -2,17 +2,15 @@
  * fs/file_table.c v6.18: open files and their references.
  *
  * The last fput() does not release the file on the spot: it queues it, and the task releases it on its
- * way back to user space (task_work_run()), when it holds no lock. So munmap() of the last mapping of a
+ * way back to user space (task_work_run() in fs/fput.ts), when it holds no lock. So munmap() of the last mapping of a
  * file may drop it under mmap_lock, and the inode still goes later.
  */
-import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { PF_KTHREAD } from '../kernel/sched.ts';
 import { FMODE_READ, FMODE_WRITE } from '../mm/mm.ts';
 import { type file, filp_cachep, type inode } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY } from './fs.ts';
-import { iput } from './inode.ts';
 
 /** OPEN_FMODE(): FMODE_* bits of an access mode. */
 function open_fmode(flags: number): number {
@@ -45,15 +43,6 @@ export function get_file(file: file): file {
   return file;
 }
 
-/** fs/file_table.c: __fput() v6.18: releases a file that nobody refers to. */
-export function* __fput(file: file): K {
-  const inode = file.f_inode;
-  if (inode !== null) {
-    yield* iput(inode);
-  }
-  filp_cachep.free(file);
-}
-
 /** fs/file_table.c: fput() v6.18. Never waits: the file is queued, see the head of this file. */
 export function fput(file: file): void {
   file.f_count = file.f_count - 1;
@@ -68,42 +57,5 @@ export function fput(file: file): void {
     const globals = processGlobals();
     file.f_llist = globals.delayed_fput_list;
     globals.delayed_fput_list = file;
-  }
-}
-
-/** fs/file_table.c: fput_close_sync() v6.18: close() releases the file before it returns. */
-export function* fput_close_sync(file: file): K {
-  file.f_count = file.f_count - 1;
-  if (file.f_count === 0) {
-    yield* __fput(file);
-  }
-}
-
-/** Takes the newest queued file, of the running task or of the kernel tasks. */
-function take_work(): file | null {
-  const task = current();
-  const mine = task.task_works;
-  if (mine !== null) {
-    task.task_works = mine.f_llist;
-    return mine;
-  }
-  const globals = processGlobals();
-  const delayed = globals.delayed_fput_list;
-  if ((task.flags & PF_KTHREAD) === 0 || delayed === null) {
-    return null;
-  }
-  globals.delayed_fput_list = delayed.f_llist;
-  return delayed;
-}
-
-/**
- * kernel/task_work.c: task_work_run() v6.18; for a kernel task flush_delayed_fput(). The only task work
- * here is ____fput(). Preconditions: no locks held.
- */
-export function* task_work_run(): K {
-  let file = take_work();
-  while (file !== null) {
-    yield* __fput(file);
-    file = take_work();
   }
 }

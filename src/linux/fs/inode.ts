@@ -1,13 +1,11 @@
 /**
  * fs/inode.c v6.18: inodes and their address_space. An inode with a name (i_nlink > 0) stays cached when
  * nobody has it open, as a file's page cache does; one without a name (memfd, shared anonymous memory)
- * goes with its last reference, and its pages with it.
+ * goes with its last reference, and its pages with it (iput() in fs/fput.ts).
  *
  * Fidelity: custom. The directory tree is one list of names; i_lock and the inode LRU are not here.
  */
 import { textId } from '../../sim/text.ts';
-import type { K } from '../../sim/wait.ts';
-import { truncate_inode_pages } from '../mm/truncate.ts';
 import { address_space_cachep, type inode, inode_cachep } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 
@@ -48,22 +46,4 @@ export function linkInode(inode: inode): void {
 /** ihold(). */
 export function ihold(inode: inode): void {
   inode.i_count = inode.i_count + 1;
-}
-
-/** fs/inode.c: evict() v6.18. Preconditions: the last reference is gone and no VMA maps the inode. */
-function* evict(inode: inode): K {
-  const mapping = inode.i_mapping;
-  if (mapping !== null) {
-    yield* truncate_inode_pages(mapping, 0);
-    address_space_cachep.free(mapping);
-  }
-  inode_cachep.free(inode);
-}
-
-/** fs/inode.c: iput() v6.18. */
-export function* iput(inode: inode): K {
-  inode.i_count = inode.i_count - 1;
-  if (inode.i_count === 0 && inode.i_nlink === 0) {
-    yield* evict(inode);
-  }
 }

@@ -15,7 +15,7 @@ import { activeMachine } from '../../sim/machine.ts';
 import { currentTask, taskBlock } from '../../sim/task.ts';
 import type { K } from '../../sim/wait.ts';
 import { exit_files } from '../fs/file.ts';
-import { task_work_run } from '../fs/file_table.ts';
+import { task_work_run } from '../fs/fput.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import type { signal_struct, task_struct } from '../mm_types.ts';

@@ -144,7 +144,7 @@ export function* dup_mm(tsk: task_struct, oldmm: mm_struct): K<mm_struct | null>
     return null;
   }
   copy_mm_fields(mm, oldmm);
-  mm_init(mm);
+  mm_init(mm, current().mm);
   mm.owner = tsk.comm;
   const err = yield* dup_mmap(mm, oldmm);
   if (err !== 0) {

@@ -48,9 +48,9 @@ function mm_alloc_id(mm: mm_struct): void {
 
 /**
  * kernel/fork.c: mm_init() v6.18. The locks and the VMA tree are made by the allocator (all words zero);
- * `mm` may hold copies of another mm's fields.
+ * `mm` may hold copies of another mm's fields. `oldmm` is current->mm.
  */
-export function mm_init(mm: mm_struct): mm_struct {
+export function mm_init(mm: mm_struct, oldmm: mm_struct | null): mm_struct {
   mm.mm_users = 1;
   mm.mm_count = 1;
   mm.write_protect_seq = 0;
@@ -64,7 +64,6 @@ export function mm_init(mm: mm_struct): mm_struct {
   mm.rss_shmem = 0;
   mm.rss_swap = 0;
   mm.exe_file = null;
-  const oldmm = current().mm;
   mm.flags = oldmm === null ? 0 : oldmm.flags & MMF_INIT_LEGACY_MASK;
   mm.def_flags = oldmm === null ? 0 : oldmm.def_flags & VM_INIT_DEF_MASK;
   mm_alloc_pgd(mm);
@@ -80,7 +79,7 @@ export function allocate_mm(): mm_struct | null {
 /** kernel/fork.c: mm_alloc() v6.18: an empty address space. */
 export function mm_alloc(): mm_struct | null {
   const mm = allocate_mm();
-  return mm === null ? null : mm_init(mm);
+  return mm === null ? null : mm_init(mm, current().mm);
 }
 
 /** 8 MiB: the machine's RLIMIT_STACK. */

@@ -1,0 +1,106 @@
+/**
+ * The kernels that can be booted: presets as data. A kernel is a mechanism (its anon-rmap operations
+ * record), named features that mechanism code asks for with has(), and its documented lock order.
+ */
+import type { feature, kernel, lock_tree_node } from './kernel.ts';
+import { anon_vma_chain_ops } from './mm/rmap/anon_vma_chain.ts';
+import { startOperation } from './operations.ts';
+
+/**
+ * mm/rmap.c v6.18: the lock order at the head of the file, outermost first, by lockdep class as
+ * ownerOf() names it. Not in Linux's list: the locks of tasks, which nest inside mmap_lock at most. The
+ * folio lock is a page flag and has no class.
+ */
+const lock_tree_6_18: readonly lock_tree_node[] = [
+  { depth: 1, cls: 'mm_struct.mmap_lock' },
+  { depth: 2, cls: 'address_space.invalidate_lock' },
+  { depth: 3, cls: 'vm_area_struct.vm_refcnt' },
+  { depth: 4, cls: 'address_space.i_mmap_rwsem' },
+  { depth: 5, cls: 'anon_vma.rwsem' },
+  { depth: 6, cls: 'mm_struct.page_table_lock' },
+  { depth: 6, cls: 'ptdesc.ptl' },
+  { depth: 7, cls: 'process_globals.tasklist_lock' },
+  { depth: 8, cls: 'signal_struct.siglock' },
+  { depth: 9, cls: 'task_struct.alloc_lock' },
+];
+
+interface Preset {
+  readonly title: string;
+  readonly features: readonly feature[];
+  readonly anon_rmap: kernel['anon_rmap'];
+  readonly lock_tree: readonly lock_tree_node[];
+}
+
+const presets: Readonly<Record<string, Preset>> = {
+  'v6.18': {
+    title: 'anon_vma_chain with folios and per-VMA locks (6.18.44)',
+    features: ['maybe_guard', 'copied_from', 'per_vma_lock'],
+    anon_rmap: anon_vma_chain_ops,
+    lock_tree: lock_tree_6_18,
+  },
+};
+
+/** What each feature is, in the order of `rmapdbg kernels`. */
+export const featureDocs: Readonly<Record<feature, string>> = {
+  maybe_guard: 'VM_MAYBE_GUARD and sticky VMA flags (6.18.44, 6.19)',
+  copied_from:
+    "mremap() of a faulted VMA clones its chain into an unfaulted neighbour, a fork child's is refused (6.18.y)",
+  per_vma_lock: 'faults under the lock of one VMA, without mmap_lock (6.4)',
+};
+
+/** A kernel or feature that does not exist: a mistake of the user's. `known` are the names there are. */
+export class KernelError extends Error {
+  override readonly name = 'KernelError';
+  readonly what: 'kernel' | 'feature';
+  readonly wanted: string;
+  readonly known: readonly string[];
+  constructor(what: 'kernel' | 'feature', wanted: string, known: readonly string[]) {
+    super(`no ${what} named ${wanted}; there is ${known.join(', ')}`);
+    this.what = what;
+    this.wanted = wanted;
+    this.known = known;
+  }
+}
+
+export function kernelNames(): readonly string[] {
+  return Object.keys(presets);
+}
+
+export function featureNames(): readonly feature[] {
+  return Object.keys(featureDocs) as feature[];
+}
+
+function featureNamed(name: string): feature {
+  const found = featureNames().find((feature) => feature === name);
+  if (found === undefined) {
+    throw new KernelError('feature', name, featureNames());
+  }
+  return found;
+}
+
+/** The preset `name` with features added (`--patch`) and taken away (`--without`). Throws KernelError. */
+export function selectKernel(
+  name: string,
+  patches: readonly string[] = [],
+  withouts: readonly string[] = [],
+): kernel {
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
+  if (preset === undefined) {
+    throw new KernelError('kernel', name, kernelNames());
+  }
+  const features = new Set<feature>(preset.features);
+  for (const patch of patches) {
+    features.add(featureNamed(patch));
+  }
+  for (const without of withouts) {
+    features.delete(featureNamed(without));
+  }
+  return {
+    name,
+    title: preset.title,
+    features,
+    anon_rmap: preset.anon_rmap,
+    lock_tree: preset.lock_tree,
+    start: startOperation,
+  };
+}
