@@ -100,7 +100,7 @@ export interface Operation extends Line {
   readonly args: readonly Expr[];
   /** In a trace what was recorded, in a script what is expected. */
   readonly expectedResult?: Result;
-  /** Seconds on the clock of the trace (`TraceFacts.clock`). */
+  /** In a trace: seconds on its clock (`TraceFacts.clock`). */
   readonly time?: number;
   /** fork, vfork, clone, clone3 that made a task, where the form of the call tells. */
   readonly child?: ChildFacts;

@@ -38,11 +38,13 @@ export function* logicalLines(text: string): Generator<LogicalLine> {
     const newline = text.indexOf('\n', lineOffset);
     const next = newline < 0 ? text.length + 1 : newline + 1;
     let end = newline < 0 ? text.length : newline;
-    if (end > lineOffset && text.charCodeAt(end - 1) === 0x0d) end--;
+    // Blanks at the end cannot be seen, so they do not keep a `\` from continuing the line.
+    while (end > lineOffset && isSpace(text.charCodeAt(end - 1))) end--;
     if (newline < 0 && end === lineOffset && segments.length === 0) return;
     const hash = commentStart(text, lineOffset, end);
     const continues = hash < 0 && end > lineOffset && text.charCodeAt(end - 1) === 0x5c;
-    segments.push(trimmed(text, number, lineOffset, continues ? end - 1 : hash < 0 ? end : hash));
+    const contentEnd = continues ? beforeMarks(text, lineOffset, end) : hash < 0 ? end : hash;
+    segments.push(trimmed(text, number, lineOffset, contentEnd));
     if (!continues || newline < 0) {
       yield hash < 0
         ? { segments }
@@ -57,6 +59,13 @@ export function* logicalLines(text: string): Generator<LogicalLine> {
     }
     lineOffset = next;
   }
+}
+
+/** Several `\` at the end are one mark: no line's text ends with one, so every text can be printed. */
+function beforeMarks(text: string, start: number, lineEnd: number): number {
+  let end = lineEnd;
+  while (end > start && (text[end - 1] === '\\' || isSpace(text.charCodeAt(end - 1)))) end--;
+  return end;
 }
 
 function trimmed(text: string, line: number, lineOffset: number, lineEnd: number): Segment {

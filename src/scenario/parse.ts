@@ -24,7 +24,8 @@ import { Cursor } from './cursor.ts';
 import { maxErrors, ScenarioError } from './errors.ts';
 import { readExpr } from './expr.ts';
 import { headerWords, isHeaderWord, type KnownNames, readHeaderLine } from './header.ts';
-import { isDigit, isNamePart, isNameStart, isSpace, shorten, tokenize } from './lex.ts';
+import { isDigit, shorten, tokenize } from './lex.ts';
+import { isCall, isHeaderLine, type LineStart, lineStart, readWord } from './line-start.ts';
 import { isEmptyLine, type LogicalLine, lineSpan, lineText, logicalLines } from './lines.ts';
 import { readOperation } from './operation.ts';
 import { type SourceText, type Span, spanInLine } from './source.ts';
@@ -79,16 +80,6 @@ export function parseStatement(text: string, file = '<prompt>'): Statement | und
 
 const statementForms = 'a call, race, expect, print or a debugger command';
 const raceForms = 'an operation, schedule WORD or }';
-
-/** A word at the start of a line, and what follows it. */
-interface LineStart {
-  readonly word: string;
-  readonly span: Span;
-  /** The character right after the word; '' at the end. */
-  readonly touching: string;
-  /** The next character that is not blank; `==` counts as one. */
-  readonly following: string;
-}
 
 interface OpenRace {
   readonly span: Span;
@@ -302,19 +293,15 @@ class ScriptReader {
     const code = text.charCodeAt(span.offset);
     const isTraced = isDigit(code) || text.startsWith('[pid', span.offset);
     let segments = line.segments;
-    let origin: { actor?: Operation['actor']; time?: number } = {};
+    let actor: Operation['actor'] | undefined;
     if (isTraced && first) {
       const prefix = readPrefix(text, first.start, first.end);
       const ownerSpan = spanInLine(first.line, first.lineOffset, first.start, prefix.at);
       segments = line.segments.map((segment) =>
         segment === first ? { ...first, start: prefix.at } : segment,
       );
-      origin = {
-        ...(prefix.pid === undefined
-          ? {}
-          : { actor: { kind: 'pid', pid: prefix.pid, span: ownerSpan } }),
-        ...(prefix.time === undefined ? {} : { time: prefix.time }),
-      };
+      // A stamp orders nothing between a script's lines, so it is not kept.
+      if (prefix.pid !== undefined) actor = { kind: 'pid', pid: prefix.pid, span: ownerSpan };
       const mark = text.slice(prefix.at, prefix.at + 4);
       if (mark === '+++ ' || mark === '--- ') {
         return {
@@ -335,10 +322,11 @@ class ScriptReader {
         });
       }
     }
-    const skipped = this.#skippedCall(line, segments, origin.actor !== undefined);
+    const skipped = this.#skippedCall(line, segments, actor !== undefined);
     if (skipped) return { ...skipped, ...comment };
-    const cursor = new Cursor(this.#source, tokenize(text, segments), isTraced);
-    const operation = readOperation(cursor, { origin: 'script', span, ...origin });
+    const cursor = new Cursor(this.#source, tokenize(text, segments), actor !== undefined);
+    const start = { origin: 'script' as const, span, ...(actor ? { actor } : {}) };
+    const operation = readOperation(cursor, start);
     const error = callError(this.#source, operation);
     if (error) throw error;
     return { ...operation, ...comment };
@@ -478,51 +466,6 @@ function blankAt(span: Span): Blank {
   return { kind: 'blank', span };
 }
 
-function isHeaderLine(start: LineStart): boolean {
-  return isHeaderWord(start.word) && start.touching !== '(';
-}
-
-/** `NAME(`, `NAME: …` or `NAME = …`. `print (a)` and `expect(a)` are no calls. */
-function isCall(start: LineStart): boolean {
-  if (start.following === ':' || start.following === '=') return true;
-  const takesExpr = start.word === 'expect' || start.word === 'print';
-  return start.touching === '(' && !takesExpr;
-}
-
 function commentOf(line: LogicalLine): { comment?: string } {
   return line.comment ? { comment: line.comment.text.trimEnd() } : {};
-}
-
-function lineStart(text: string, line: LogicalLine): LineStart | undefined {
-  const segment = line.segments.find((candidate) => candidate.end > candidate.start);
-  if (segment === undefined || !isNameStart(text.charCodeAt(segment.start))) return undefined;
-  let word = readWord(text, segment.start, segment.end);
-  // Only command words have hyphens: reverse-step.
-  if (text[segment.start + word.length] === '-') {
-    const longer = readHyphenated(text, segment.start, segment.end);
-    if (isCommandWord(longer)) word = longer;
-  }
-  const end = segment.start + word.length;
-  let next = end;
-  while (next < segment.end && isSpace(text.charCodeAt(next))) next++;
-  const following = text.startsWith('==', next) ? '==' : text.charAt(next);
-  return {
-    word,
-    span: spanInLine(segment.line, segment.lineOffset, segment.start, end),
-    touching: end < segment.end ? text.charAt(end) : '',
-    following: next < segment.end ? following : '',
-  };
-}
-
-function readWord(text: string, start: number, end: number): string {
-  let at = start;
-  if (at < end && !isNameStart(text.charCodeAt(at))) return '';
-  while (at < end && isNamePart(text.charCodeAt(at))) at++;
-  return text.slice(start, at);
-}
-
-function readHyphenated(text: string, start: number, end: number): string {
-  let at = start;
-  while (at < end && (isNamePart(text.charCodeAt(at)) || text[at] === '-')) at++;
-  return text.slice(start, at);
 }
