@@ -23,11 +23,11 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
     rows.push(row([span(group, 'popupStrong')]));
     for (const binding of bindings) {
       const keys = binding.keys.map((key) => keyLabel(key)).join(', ');
-      const command = 'command' in binding.target ? ` (${binding.target.command})` : '';
+      const command = 'command' in binding.target ? `${binding.target.command}: ` : '';
       rows.push(
         row([
           span(`  ${sized(keys, 29)} `, 'popupStrong'),
-          span(`${binding.help}${command}`, 'popup'),
+          span(`${command}${binding.help}`, 'popup'),
         ]),
       );
     }
@@ -42,7 +42,7 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
 }
 
 const HELP_ROWS = helpRows();
-export const HELP_WIDTH = 90;
+export const HELP_WIDTH = 88;
 export const HELP_HEIGHT = HELP_ROWS.length + 2;
 
 export function drawHelp(ui: Ui, region: Region): void {

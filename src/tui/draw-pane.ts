@@ -61,6 +61,9 @@ class RowPainter {
         else if (this.#selection.has(refKey(ref))) value |= SELECTED;
       }
       x = body.text(x, 0, text, value);
+      // The mark of a selected object ends with its name, not with its column.
+      const blank = value & SELECTED ? text.length - text.trimEnd().length : 0;
+      if (blank > 0) body.text(x - blank, 0, ' '.repeat(blank), style(role, flags));
       if (x >= body.width) break;
     }
     if (this.#needle !== '') this.#mark(body, row);

@@ -106,3 +106,23 @@ export const ASCII: Glyphs = {
   down: 'v',
   separator: '-',
 };
+
+/** For a listener: marks as words. */
+export const SPOKEN: Glyphs = {
+  ...ASCII,
+  current: 'here:',
+  breakpoint: 'breakpoint ',
+  breakpointOff: 'disabled breakpoint ',
+  hit: 'hit ',
+  miss: 'miss ',
+  visiting: 'visiting ',
+  next: 'next ',
+  own: 'own ',
+  linked: 'chained ',
+  separator: 'none ',
+  branch: '',
+  branchLast: '',
+  trunk: '',
+  arrow: 'to',
+  moreLeft: '',
+};

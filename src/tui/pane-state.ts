@@ -17,7 +17,7 @@ export interface PaneState {
   following: boolean;
   /** Stop the pane was last shown at. */
   version: number;
-  /** The sheet was replaced by another kind of selection: centre rather than keep the height. */
+  /** Rows in view when last drawn. */
   height: number;
 }
 
@@ -64,7 +64,7 @@ function moveHome(state: PaneState, sheet: Sheet): void {
 }
 
 function anchor(state: PaneState, sheet: Sheet): void {
-  const found = indexOfKey(sheet, state.key, state.cursor);
+  const found = sheet.locate ? sheet.locate(state.key) : indexOfKey(sheet, state.key, state.cursor);
   if (found >= 0) {
     state.top += found - state.cursor;
     state.cursor = found;

@@ -128,7 +128,7 @@ function looks(p: Palette): Record<Role, Look> {
     dim: { fg: p.grey },
     label: { fg: p.grey },
     border: { fg: p.faint },
-    title: { fg: p.grey, bold: true },
+    title: { bold: true },
     titleFocused: { fg: p.accentText, bg: p.accentBack, bold: true },
     bar: { fg: p.barText, bg: p.barBack },
     barStrong: { fg: p.barText, bg: p.barBack, bold: true },

@@ -12,7 +12,7 @@ export function eventsSheet(
     [
       {
         length: total,
-        key: (index) => `event ${fetch(index)?.index ?? index}`,
+        key: (index) => `${filter}#${index}`,
         row: (index) => {
           const event = fetch(index);
           return event ? eventRow(event) : { spans: [] };
@@ -21,6 +21,12 @@ export function eventsSheet(
     ],
     {
       home: total - 1,
+      // History only grows at its end, so a place names an event as long as the filter stays.
+      locate: (key) => {
+        const at = key.lastIndexOf('#');
+        const index = Number(key.slice(at + 1));
+        return key.slice(0, at) === filter && index < total ? index : -1;
+      },
       subtitle: filter === '' ? String(total) : `${total} match`,
     },
   );
@@ -29,7 +35,7 @@ export function eventsSheet(
 function eventRow(event: EventView): Row {
   const spans: Span[] = [
     span(sizedLeft(String(event.step), 7), 'label'),
-    span(` ${sized(event.task, 10)} `, 'process'),
+    span(` ${sized(event.task, 10)} `, 'text'),
     span(sized(event.name, 20), nameRole(event.name)),
   ];
   for (const field of event.fields) {

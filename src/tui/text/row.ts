@@ -85,9 +85,13 @@ export interface Sheet extends Block {
   readonly insist: boolean;
   /** Short text after the pane's name in its title. */
   readonly subtitle: string;
+  /** Index of a key, or -1, for sheets too long to be searched. */
+  readonly locate?: (key: string) => number;
 }
 
-export type SheetOptions = Partial<Pick<Sheet, 'head' | 'foot' | 'home' | 'insist' | 'subtitle'>>;
+export type SheetOptions = Partial<
+  Pick<Sheet, 'head' | 'foot' | 'home' | 'insist' | 'subtitle' | 'locate'>
+>;
 
 /** A span; the object only when there is one. */
 export function span(text: string, role: Role = 'text', ref?: Ref | null): Span {
@@ -169,8 +173,9 @@ export function filtered(source: Sheet, needle: string): Sheet {
   for (let i = 0; i < source.length; i++) {
     if (rowText(source.row(i)).toLowerCase().includes(wanted)) kept.push(i);
   }
+  const { locate: _unfiltered, ...rest } = source;
   return {
-    ...source,
+    ...rest,
     length: kept.length,
     home: kept.indexOf(source.home),
     row: (index) => source.row(kept[index] ?? -1),

@@ -60,7 +60,7 @@ function headRows(walk: WalkView, glyphs: Glyphs): Row[] {
       ...total('locks', walk.locksTaken, 'text'),
       ...total('steps', walk.steps, 'text'),
     ]),
-    row([span('    # process  address      vma              ptes   cost    +', 'label')]),
+    row([span('    # process   ptes   cost     + address      vma', 'label')]),
   ];
 }
 
@@ -72,16 +72,18 @@ function visitRow(visit: VisitView, before: number, glyphs: Glyphs): Row {
         ? span(` ${glyphs.miss}`, 'miss')
         : span(` ${glyphs.visiting}`, 'visiting');
   const isPending = visit.result === 'pending';
+  const cost = isPending ? '' : String(visit.cost);
+  const delta = isPending ? 'now' : `+${visit.cost - before}`;
   return row(
     [
       result,
       span(`${sizedLeft(String(visit.index + 1), 3)} `, 'label'),
       span(sized(visit.process, 8), 'process'),
+      span(sizedLeft(isPending ? '' : String(visit.ptes), 5), visit.ptes > 0 ? 'text' : 'dim'),
+      span(sizedLeft(cost, 7), 'text'),
+      span(sizedLeft(delta, 6), isPending ? 'visiting' : 'dim'),
       span(` ${address(visit.address)} `, 'address'),
-      span(sized(visit.vma.label, 16), 'ref', visit.vma),
-      span(isPending ? '    ' : sizedLeft(String(visit.ptes), 4), visit.ptes > 0 ? 'text' : 'dim'),
-      span(isPending ? '       ' : sizedLeft(String(visit.cost), 7), 'text'),
-      span(isPending ? '  now' : `  +${visit.cost - before}`, isPending ? 'visiting' : 'dim'),
+      span(visit.vma.label, 'ref', visit.vma),
     ],
     visit.vma,
   );
@@ -92,7 +94,8 @@ function summaryRow(walk: WalkView): Row {
     spans: [
       span(sizedLeft(String(walk.id), 6), 'label'),
       span(`  ${sized(walk.purpose, 22)}`, 'function'),
-      span(` ${sized(walk.page.label, 10)}`, 'ref', walk.page),
+      span(' '),
+      span(sized(walk.page.label, 10), 'ref', walk.page),
       span(
         ` ${count(walk.visited, 'visit')}, ${walk.wasted} wasted, ${count(walk.steps, 'step')}`,
         'dim',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ASCII, UNICODE } from '../../../src/tui/glyphs.ts';
+import { ASCII, SPOKEN, UNICODE } from '../../../src/tui/glyphs.ts';
 import { anonVmaSheet } from '../../../src/tui/text/anon-vma.ts';
 import { eventsSheet } from '../../../src/tui/text/events.ts';
 import { linearPane, linearStatus } from '../../../src/tui/text/linear.ts';
@@ -307,10 +307,10 @@ describe('walkSheet', () => {
       "= try_to_migrate_one by kcompactd, in progress
        page 1f3 → anon_vma@a10#12  steps 771..
        visited 2   hits 1   wasted 1   ptes 1   locks 3   steps 41
-          # process  address      vma              ptes   cost    +
-       ✓  1 A        7f0000002000 vma A:7f0000000    1     17  +17
-       ✗  2 B        7f0000002000 vma B:7f0000000    0     31  +14
-       ▶  3 C        7f0000002000 vma C:7f0000000              now
+          # process   ptes   cost     + address      vma
+       ✓  1 A           1     17   +17 7f0000002000 vma A:7f0000000
+       ✗  2 B           0     31   +14 7f0000002000 vma B:7f0000000
+       ▶  3 C                      now 7f0000002000 vma C:7f0000000
        earlier walks
            1  folio_referenced_one   page 1f3   4 visits, 0 wasted, 68 steps"
     `);
@@ -368,6 +368,7 @@ describe('filtered', () => {
           106 kcompactd  rmap:walk_hit        vma=B:7f0000000 address=7f0000001000"
     `);
     expect(some.key(0)).toBe(all.key(1));
+    expect(some.locate).toBeUndefined();
   });
 });
 
@@ -375,20 +376,20 @@ describe('linearPane', () => {
   it('says in words what the screen shows by place', () => {
     const text = [
       ...linearStatus(session.status()),
-      ...linearPane('Walk', walkSheet(session.walks(), ASCII)),
-      ...linearPane('Tasks', tasksSheet(session.tasks(), ASCII)),
+      ...linearPane('Walk', walkSheet(session.walks(), SPOKEN)),
+      ...linearPane('Tasks', tasksSheet(session.tasks(), SPOKEN)),
     ];
     expect(text.join('\n')).toMatchInlineSnapshot(`
       "mprotect races a migration walk, kernel v6.18, step 812 of 1300
       task kcompactd in rmap_walk_anon
       Breakpoint 1, rmap:walk_visit (vma=C:7f0000000 address=7f0000002000)
       Walk: try_to_migrate_one by kcompactd, in progress
-      page 1f3 -> anon_vma@a10#12 steps 771..
+      page 1f3 to anon_vma@a10#12 steps 771..
       visited 2 hits 1 wasted 1 ptes 1 locks 3 steps 41
-      # process address vma ptes cost +
-      + 1 A 7f0000002000 vma A:7f0000000 1 17 +17
-      x 2 B 7f0000002000 vma B:7f0000000 0 31 +14
-      > 3 C 7f0000002000 vma C:7f0000000 now (here)
+      # process ptes cost + address vma
+      hit 1 A 1 17 +17 7f0000002000 vma A:7f0000000
+      miss 2 B 0 31 +14 7f0000002000 vma B:7f0000000
+      visiting 3 C now 7f0000002000 vma C:7f0000000 (here)
       earlier walks
       1 folio_referenced_one page 1f3 4 visits, 0 wasted, 68 steps
       Tasks: 5 tasks, 1 blocked
@@ -398,7 +399,7 @@ describe('linearPane', () => {
       B idle -
       C idle -
       D idle -
-      > kcompactd running migrate(A, p+2p) (here)
+      here: kcompactd running migrate(A, p+2p) (here)
       holds W page.lock
       holds R anon_vma.rwsem
       #0 rmap_walk_anon mm/rmap.c:21
