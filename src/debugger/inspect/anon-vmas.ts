@@ -1,0 +1,212 @@
+/**
+ * The anon_vma forest: as a tree with the VMAs that a walk would visit, in its order, and as the
+ * matrix VMA x anon_vma. The walk in progress is drawn in both.
+ */
+import {
+  type anon_vma,
+  anon_vma_cachep,
+  type anon_vma_chain,
+  mem_map,
+  type vm_area_struct,
+} from '../../linux/mm_types.ts';
+import { cpu } from '../../sim/cpu.ts';
+import type { Machine } from '../../sim/machine.ts';
+import { serialOf } from '../../sim/struct.ts';
+import type { AnonVmaNodeView, AnonVmaView, Ref, VisitMark } from '../view.ts';
+import type { Changes } from './changes.ts';
+import { ANON_VMA_FACTS, anonVmaFacts, rootOf } from './facts.ts';
+import { alive, allAnonVmas, avcsIn, avcsOf, looking, pgoffRange, vmasOf } from './objects.ts';
+import { anonVmaOfPage } from './pages.ts';
+import { objectRef, processOfVma, resolveAs, vmaRef } from './refs.ts';
+import { lookedAtMm, type Selection } from './selection.ts';
+import { holdersOf } from './tasks.ts';
+import { resultOf, type WalkIndex, type WalkRecord } from './walks.ts';
+
+/** More anon_vmas than this are not all drawn: the family looked at comes first. */
+const MAX_NODES = 200;
+const MAX_ROWS = 500;
+
+export function anonVmasView(
+  machine: Machine,
+  selection: Selection,
+  walks: WalkIndex,
+  changes: Changes,
+  maxNodes = MAX_NODES,
+): AnonVmaView {
+  return looking(machine, () => {
+    const shown = choose(machine, selection, allAnonVmas(), maxNodes);
+    const marks = walkMarks(walks.current(selection.task));
+    const nodes: AnonVmaNodeView[] = [];
+    const order: anon_vma[] = [];
+    for (const { av, last } of preorder(shown)) {
+      order.push(av);
+      nodes.push(nodeView(machine, av, last, marks, changes));
+    }
+    return { nodes, rows: matrix(order, marks) };
+  });
+}
+
+/** All of them, oldest first, or the families that the selection is about. */
+function choose(
+  machine: Machine,
+  selection: Selection,
+  all: readonly anon_vma[],
+  max: number,
+): readonly anon_vma[] {
+  if (all.length <= max) return all;
+  const roots = new Set<anon_vma>();
+  const selected = resolveAs(machine, selection.anonVma, anon_vma_cachep);
+  if (selected !== null) roots.add(rootOf(selected));
+  const ofPage = selection.page < 0 ? null : anonVmaOfPage(selection.page);
+  if (alive(ofPage)) roots.add(rootOf(ofPage));
+  const mm = lookedAtMm(machine, selection);
+  if (mm !== null) {
+    for (const vma of vmasOf(mm)) {
+      if (roots.size >= max) break;
+      if (alive(vma.anon_vma)) roots.add(rootOf(vma.anon_vma));
+    }
+  }
+  const chosen: anon_vma[] = [];
+  for (const root of roots) {
+    for (const av of all) if (rootOf(av) === root && chosen.length < max) chosen.push(av);
+  }
+  return chosen;
+}
+
+interface Placed {
+  readonly av: anon_vma;
+  /** Whether each ancestor level, and the node itself, is the last child. */
+  readonly last: readonly boolean[];
+}
+
+/** Trees in preorder. A parent that is not shown, not live or half made makes a root. */
+function preorder(avs: readonly anon_vma[]): readonly Placed[] {
+  const shown = new Set(avs);
+  const children = new Map<anon_vma | null, anon_vma[]>();
+  for (const av of avs) {
+    const parent = av.parent;
+    const under = alive(parent) && parent !== av && shown.has(parent) ? parent : null;
+    children.set(under, [...(children.get(under) ?? []), av]);
+  }
+  const placed: Placed[] = [];
+  const seen = new Set<anon_vma>();
+  const place = (av: anon_vma, last: readonly boolean[]): void => {
+    if (seen.has(av)) return;
+    seen.add(av);
+    placed.push({ av, last });
+    const under = children.get(av) ?? [];
+    for (const [i, child] of under.entries()) place(child, [...last, i === under.length - 1]);
+  };
+  const roots = children.get(null) ?? [];
+  for (const [i, root] of roots.entries()) place(root, [i === roots.length - 1]);
+  // A cycle of parents has no root: show its members all the same.
+  for (const av of avs) place(av, [true]);
+  return placed;
+}
+
+/** What the walk in progress did with an AVC, by serials of VMA and anon_vma. */
+type Marks = (vma: number, av: number) => VisitMark;
+
+function walkMarks(walk: WalkRecord | null): Marks {
+  if (walk === null) return () => 'none';
+  const count = cpu.event_count;
+  const marks = new Map<string, VisitMark>();
+  let newest: { readonly vma: number; readonly av: number } | null = null;
+  for (const visit of walk.visits) {
+    if (visit.event >= count) break;
+    const result = resultOf(visit, count);
+    newest = { vma: visit.vma.serial, av: visit.anonVma.serial };
+    marks.set(`${newest.vma}/${newest.av}`, result === 'pending' ? 'current' : result);
+  }
+  const next = nextVisit(walk, newest);
+  if (next !== null) marks.set(next, 'next');
+  return (vma, av) => marks.get(`${vma}/${av}`) ?? 'none';
+}
+
+/** The AVC that the interval tree gives after the newest visit: the walk has not been there yet. */
+function nextVisit(
+  walk: WalkRecord,
+  newest: { readonly vma: number; readonly av: number } | null,
+): string | null {
+  const object = (cpu.handles[walk.anonVma.addr / 16] ?? null) as anon_vma | null;
+  if (!alive(object) || !anon_vma_cachep.isInstance(object)) return null;
+  if (serialOf(object) !== walk.anonVma.serial) return null;
+  const pages = mem_map.at(walk.pfn).compound_head === null ? 1 : 512;
+  let passed = newest === null;
+  for (const avc of avcsIn(object)) {
+    const vma: vm_area_struct | null = avc.vma;
+    if (!alive(vma)) continue;
+    if (!passed) {
+      passed = serialOf(vma) === newest?.vma;
+      continue;
+    }
+    const [first, last] = pgoffRange(vma);
+    if (first < walk.pgoff + pages && last >= walk.pgoff) {
+      return `${serialOf(vma)}/${serialOf(object)}`;
+    }
+  }
+  return null;
+}
+
+function nodeView(
+  machine: Machine,
+  av: anon_vma,
+  last: readonly boolean[],
+  marks: Marks,
+  changes: Changes,
+): AnonVmaNodeView {
+  const vmas: { vma: Ref; process: string; mark: VisitMark }[] = [];
+  for (const avc of avcsIn(av)) {
+    const vma: vm_area_struct | null = avc.vma;
+    if (!alive(vma)) continue;
+    const mark = marks(serialOf(vma), serialOf(av));
+    vmas.push({ vma: vmaRef(vma), process: processOfVma(vma), mark });
+  }
+  const holders = holdersOf(machine, av.rwsem);
+  return {
+    ref: objectRef(av) as Ref,
+    depth: last.length - 1,
+    last,
+    refcount: av.refcount,
+    numChildren: av.num_children,
+    numActiveVmas: av.num_active_vmas,
+    vmas,
+    lockedBy: holders.map(({ task, mode }) => `${mode === 'write' ? 'W' : 'R'}:${task}`).join(' '),
+    changed: changes.anonVma(serialOf(av), anonVmaFacts(av), ANON_VMA_FACTS),
+  };
+}
+
+/** Rows are the VMAs with a link to a shown anon_vma, by process and address. */
+function matrix(order: readonly anon_vma[], marks: Marks): AnonVmaView['rows'] {
+  const column = new Map(order.map((av, i) => [av, i]));
+  const vmas = new Set<vm_area_struct>();
+  for (const av of order) {
+    for (const avc of avcsIn(av)) {
+      const vma: vm_area_struct | null = avc.vma;
+      if (alive(vma) && vmas.size < MAX_ROWS) vmas.add(vma);
+    }
+  }
+  const sorted = [...vmas].sort(
+    (a, b) => (a.vm_mm?.addr ?? 0) - (b.vm_mm?.addr ?? 0) || a.vm_start - b.vm_start,
+  );
+  return sorted.map((vma) => {
+    const cells = order.map(() => ({ link: 'none' as 'own' | 'linked' | 'none', mark: NO_MARK }));
+    for (const avc of avcsOf(vma)) {
+      const i = columnOf(avc, column);
+      if (i === undefined) continue;
+      const av = order[i] as anon_vma;
+      cells[i] = {
+        link: vma.anon_vma === av ? 'own' : 'linked',
+        mark: marks(serialOf(vma), serialOf(av)),
+      };
+    }
+    return { vma: vmaRef(vma), process: processOfVma(vma), cells };
+  });
+}
+
+const NO_MARK: VisitMark = 'none';
+
+function columnOf(avc: anon_vma_chain, column: ReadonlyMap<anon_vma, number>): number | undefined {
+  const av: anon_vma | null = avc.anon_vma;
+  return alive(av) ? column.get(av) : undefined;
+}

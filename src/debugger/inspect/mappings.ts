@@ -1,0 +1,94 @@
+/**
+ * Who maps a page: by brute force over the page tables of all address spaces, so that it is true
+ * whatever the reverse map believes; and, separately, what the reverse map believes.
+ */
+import {
+  type anon_vma,
+  mem_map,
+  type mm_struct,
+  vm_area_cachep,
+  type vm_area_struct,
+} from '../../linux/mm_types.ts';
+import { describeObject } from '../../sim/struct.ts';
+import { alive, allMms, avcsIn, pgoffRange, treeNodes, vmaAt } from './objects.ts';
+import { isPresent, nonPresentKind, USER_END, visitLeaves } from './page-walk.ts';
+import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage } from './pages.ts';
+import { fileName } from './refs.ts';
+
+export interface Mapping {
+  readonly mm: mm_struct;
+  readonly address: number;
+  /** The entry. A migration entry names the page but maps nothing. */
+  readonly pte: number;
+  readonly present: boolean;
+}
+
+/** Every entry that maps page `pfn`, and every migration entry that stands for it; oldest mm first. */
+export function mappingsOf(pfn: number): Mapping[] {
+  const found: Mapping[] = [];
+  for (const mm of allMms()) {
+    visitLeaves(mm, 0, USER_END, (address, pte, pages) => {
+      const first = pte >>> 8;
+      if (pfn < first || pfn >= first + pages) return;
+      const present = isPresent(pte);
+      if (!present && nonPresentKind(pte) !== 'migration') return;
+      found.push({ mm, address: address + (pfn - first) * 4096, pte, present });
+    });
+  }
+  return found;
+}
+
+const vmaOfFileNode = vm_area_cachep.container('shared_rb');
+const SPECIAL = 1 << 5;
+
+/** The anon_vma or file through which a walk of the page reaches a mapping; empty when none would. */
+export function viaOf(pfn: number, mapping: Mapping): string {
+  if (mapping.present && (mapping.pte & SPECIAL) !== 0) return 'not tracked (special)';
+  const page = mem_map.at(pfn);
+  const index = indexOf(page);
+  switch (kindOfPage(page)) {
+    case 'anon': {
+      const av = anonVmaOfPage(pfn);
+      if (!alive(av)) return '';
+      return visitsAnon(av, index, mapping) ? describeObject(av) : '';
+    }
+    case 'file': {
+      const space = addressSpaceOfPage(pfn);
+      if (space === null) return '';
+      for (const node of treeNodes(space.i_mmap)) {
+        const vma = vmaOfFileNode(node);
+        if (vma instanceof Object && reaches(vma, index, mapping)) {
+          return `i_mmap ${fileName(space)}`;
+        }
+      }
+      return '';
+    }
+    case 'ksm':
+      return 'ksm';
+    default:
+      return '';
+  }
+}
+
+function visitsAnon(av: anon_vma, index: number, mapping: Mapping): boolean {
+  for (const avc of avcsIn(av)) {
+    if (alive(avc.vma) && reaches(avc.vma, index, mapping)) return true;
+  }
+  return false;
+}
+
+/** Whether a visit of `vma` for page offset `index` looks at exactly this entry. */
+function reaches(vma: vm_area_struct, index: number, { mm, address }: Mapping): boolean {
+  const [first, last] = pgoffRange(vma);
+  return (
+    vma.vm_mm === mm &&
+    index >= first &&
+    index <= last &&
+    vma.vm_start + (index - first) * 4096 === address
+  );
+}
+
+/** The VMA that contains a mapping, or null when the tree has none there. */
+export function vmaOfMapping(mapping: Mapping): vm_area_struct | null {
+  return vmaAt(mapping.mm, mapping.address);
+}

@@ -1,0 +1,185 @@
+/**
+ * Reading kernel memory for views. A view may be taken at any step: in the middle of an insertion, of
+ * a half initialised object, after a use of freed memory. So everything here tolerates nonsense: a
+ * null link ends a list, a damaged tree ends its walk, and nothing reports a finding or writes.
+ *
+ * The kernel's own list and tree helpers may trust their input; these may not.
+ */
+import {
+  type anon_vma,
+  anon_vma_cachep,
+  type anon_vma_chain,
+  anon_vma_chain_cachep,
+  mm_cachep,
+  type mm_struct,
+  type task_struct,
+  task_struct_cachep,
+  vm_area_cachep,
+  type vm_area_struct,
+} from '../../linux/mm_types.ts';
+import { cpu } from '../../sim/cpu.ts';
+import { findingSink } from '../../sim/finding.ts';
+import type { Machine } from '../../sim/machine.ts';
+import {
+  type Cache,
+  heapEnd,
+  isLive,
+  liveObjects,
+  type Obj,
+  serialOf,
+  structOf,
+} from '../../sim/struct.ts';
+import { textOf } from '../../sim/text.ts';
+
+/** Runs `look` on the machine's memory: touching a freed object there is no finding. */
+export function looking<T>(machine: Machine, look: () => T): T {
+  machine.activate();
+  const report = findingSink.report;
+  findingSink.report = () => {};
+  try {
+    return look();
+  } finally {
+    findingSink.report = report;
+  }
+}
+
+/** One word of struct memory; 0 outside of it. */
+export function word(at: number): number {
+  return cpu.heap[at] ?? 0;
+}
+
+/** The object at a heap address if it is a `cache` object, live or freed. */
+export function objectAt<T extends Obj>(cache: Cache<T>, addr: number): T | null {
+  if (addr <= 0 || addr % 16 !== 0) return null;
+  const object = cpu.handles[addr / 16] as Obj | null | undefined;
+  return object !== null && object !== undefined && cache.isInstance(object) ? object : null;
+}
+
+/** Whether a pointer field leads to a live object. Pointers of half made objects are null or undefined. */
+export function alive<T extends Obj>(object: T | null | undefined): object is T {
+  return object !== null && object !== undefined && isLive(object);
+}
+
+/** Same slot, same allocation: freed or live, but not reused. */
+export function isSame(object: Obj | null, serial: number): boolean {
+  return object !== null && structOf(object) !== null && serialOf(object) === serial;
+}
+
+/** Word addresses of the entries of a list_head, at most as many as memory could hold. */
+export function* listEntries(head: number): Generator<number, void, void> {
+  let left = heapEnd() / 16;
+  for (let at = word(head); at !== head && at > 0 && left > 0; at = word(at)) {
+    yield at;
+    left--;
+  }
+}
+
+const LEFT = 2;
+const RIGHT = 3;
+
+/** Word addresses of the nodes of a red-black tree in order. */
+export function* treeNodes(root: number): Generator<number, void, void> {
+  const stack: number[] = [];
+  let left = heapEnd() / 16;
+  let node = word(root);
+  while ((node > 0 || stack.length > 0) && left > 0) {
+    if (node > 0) {
+      // A damaged tree can be a cycle of left links.
+      if (stack.length > 200) return;
+      stack.push(node);
+      node = word(node + LEFT);
+    } else {
+      const top = stack.pop() as number;
+      yield top;
+      left--;
+      node = word(top + RIGHT);
+    }
+  }
+}
+
+const vmaOfNode = vm_area_cachep.container('vm_rb');
+const avcOfNode = anon_vma_chain_cachep.container('rb');
+const avcOfEntry = anon_vma_chain_cachep.container('same_vma');
+
+/** VMAs of an address space in address order. */
+export function* vmasOf(mm: mm_struct): Generator<vm_area_struct, void, void> {
+  for (const node of treeNodes(mm.mm_rb)) {
+    const vma = vmaOfNode(node);
+    if (vma instanceof Object && vm_area_cachep.isInstance(vma)) yield vma;
+  }
+}
+
+/** The VMA that contains an address, or null. */
+export function vmaAt(mm: mm_struct, address: number): vm_area_struct | null {
+  let node = word(mm.mm_rb);
+  for (let depth = 0; node > 0 && depth < 200; depth++) {
+    const vma = vmaOfNode(node);
+    if (!(vma instanceof Object) || !vm_area_cachep.isInstance(vma)) return null;
+    if (address < vma.vm_start) node = word(node + LEFT);
+    else if (address >= vma.vm_end) node = word(node + RIGHT);
+    else return vma;
+  }
+  return null;
+}
+
+/** Chain of a VMA, newest link first. */
+export function* avcsOf(vma: vm_area_struct): Generator<anon_vma_chain, void, void> {
+  for (const entry of listEntries(vma.anon_vma_chain)) {
+    const avc = avcOfEntry(entry);
+    if (!(avc instanceof Object) || !anon_vma_chain_cachep.isInstance(avc)) return;
+    yield avc;
+  }
+}
+
+/** Links in the tree of an anon_vma, in the order in which a walk visits them. */
+export function* avcsIn(av: anon_vma): Generator<anon_vma_chain, void, void> {
+  for (const node of treeNodes(av.rb_root)) {
+    const avc = avcOfNode(node);
+    if (avc instanceof Object && anon_vma_chain_cachep.isInstance(avc)) yield avc;
+  }
+}
+
+/** First and last page offset of a VMA, both inclusive. */
+export function pgoffRange(vma: vm_area_struct): readonly [number, number] {
+  const pages = Math.max(1, Math.floor((vma.vm_end - vma.vm_start) / 4096));
+  return [vma.vm_pgoff, vma.vm_pgoff + pages - 1];
+}
+
+/** Live objects of a cache, oldest allocation first. */
+function liveBySerial<T extends Obj>(cache: Cache<T>): T[] {
+  if (cache.live() === 0) return [];
+  const found: T[] = [];
+  for (const object of liveObjects(cache)) {
+    found.push(object);
+    if (found.length >= cache.live()) break;
+  }
+  return found.sort((a, b) => serialOf(a) - serialOf(b));
+}
+
+/** Every address space, those of half made and dying processes too, oldest first. */
+export function allMms(): mm_struct[] {
+  return liveBySerial(mm_cachep);
+}
+
+export function allAnonVmas(): anon_vma[] {
+  return liveBySerial(anon_vma_cachep);
+}
+
+/** The task_struct behind a task of the machine; null for tasks without one. */
+export function contextOf(machine: Machine, task: number): task_struct | null {
+  if (task < 1 || task > machine.taskCount()) return null;
+  const context = machine.block(task).context;
+  return alive(context) && task_struct_cachep.isInstance(context) ? context : null;
+}
+
+/** Address space of a task, or null. */
+export function mmOfTask(machine: Machine, task: number): mm_struct | null {
+  const mm = contextOf(machine, task)?.mm;
+  return alive(mm) ? mm : null;
+}
+
+/** Name of the process that an address space belongs to. */
+export function processOf(mm: mm_struct | null | undefined): string {
+  if (mm === null || mm === undefined) return '';
+  return textOf(mm.owner) || `mm${mm.mm_id}`;
+}

@@ -1,0 +1,119 @@
+/** How one address is translated, level by level, and its neighbours in the last table reached. */
+import { mem_map, mm_cachep } from '../../linux/mm_types.ts';
+import { cpu } from '../../sim/cpu.ts';
+import type { Machine } from '../../sim/machine.ts';
+import type { PageTablesView } from '../view.ts';
+import type { Changes } from './changes.ts';
+import { pteBits, pteText } from './flags.ts';
+import { looking, processOf, vmaAt } from './objects.ts';
+import { isPresent, type Level, levelsOf, nonPresentKind } from './page-walk.ts';
+import { kindOfPage } from './pages.ts';
+import { hex, pageRef, resolveAs, vmaRef } from './refs.ts';
+import { lookedAtMm, type Selection } from './selection.ts';
+
+/** Bytes that one entry spans, by the level's name. */
+const SPAN = { PGD: 2 ** 39, PUD: 2 ** 30, PMD: 2 ** 21, PTE: 4096 } as const;
+/** Entries shown on each side of the selected one. */
+const AROUND = 16;
+
+type Entry = PageTablesView['entries'][number];
+
+/** The translation of the selected address; null when no address is selected. */
+export function pageTablesView(
+  machine: Machine,
+  selection: Selection,
+  changes: Changes,
+  around = AROUND,
+): PageTablesView | null {
+  return looking(machine, () => {
+    const { address } = selection;
+    if (address < 0) return null;
+    const mm =
+      selection.mm === null
+        ? lookedAtMm(machine, selection)
+        : resolveAs(machine, selection.mm, mm_cachep);
+    if (mm === null) return null;
+    const levels = levelsOf(mm, address);
+    const vma = vmaAt(mm, address);
+    const last = levels.at(-1);
+    return {
+      process: processOf(mm),
+      address,
+      vma: vma === null ? null : vmaRef(vma),
+      levels: levels.map(levelView),
+      entries: last === undefined ? [] : entriesAround(last, address, changes, around),
+    };
+  });
+}
+
+function levelView(level: Level): PageTablesView['levels'][number] {
+  const { name, index, value } = level;
+  const leaf = name === 'PTE' || isHuge(level);
+  const entry =
+    value === 0 ? 'none' : leaf ? `${pteText(value)} ${pteBits(value)}` : `table ${value >>> 8}`;
+  return { name, index, entry, present: isPresent(value) };
+}
+
+function isHuge({ name, value }: { readonly name: string; readonly value: number }): boolean {
+  return name === 'PMD' && (value & (1 << 6)) !== 0;
+}
+
+function entriesAround(
+  last: Level,
+  address: number,
+  changes: Changes,
+  around: number,
+): readonly Entry[] {
+  const span = SPAN[last.name];
+  const table = last.at - last.index;
+  const base = Math.floor(address / span) * span - last.index * span;
+  const entries: Entry[] = [];
+  const from = Math.max(0, last.index - around);
+  const to = Math.min(511, last.index + around);
+  for (let index = from; index <= to; index++) {
+    const value = cpu.pte[table + index] ?? 0;
+    entries.push({
+      index,
+      address: base + index * span,
+      ...decoded(last.name, value),
+      selected: index === last.index,
+      changed: changes.entry(table + index, value),
+    });
+  }
+  return entries;
+}
+
+function decoded(
+  name: Level['name'],
+  value: number,
+): Pick<Entry, 'kind' | 'bits' | 'text' | 'page'> {
+  const kind = kindOfEntry(name, value);
+  if (kind === 'table') return { kind, bits: '', text: `table ${value >>> 8}`, page: null };
+  const bits = pteBits(value);
+  const names = isPresent(value) || kind === 'migration';
+  return {
+    kind,
+    bits,
+    text: kind === 'none' ? '' : pteText(value),
+    page: names ? pageRef(value >>> 8) : null,
+  };
+}
+
+/** What sort of entry a value is, at the level `name`. */
+export function kindOfEntry(name: Level['name'], value: number): Entry['kind'] {
+  if (value === 0) return 'none';
+  if (name !== 'PTE') return isHuge({ name, value }) ? 'huge' : 'table';
+  if (!isPresent(value)) return nonPresentKind(value);
+  if ((value & 1) === 0) return 'protnone';
+  if ((value & (1 << 5)) !== 0) return 'zero';
+  return kindOfPage(mem_map.at(value >>> 8)) === 'file' ? 'file' : 'page';
+}
+
+/** `vtop` as text: the entry at each level, the VMA, the page. */
+export function translationLines(view: PageTablesView): readonly string[] {
+  const lines = view.levels.map(({ name, index, entry }) => `${name}[${hex(index)}] ${entry}`);
+  lines.push(`VMA ${view.vma?.label ?? 'none'}`);
+  const page = view.entries.find((entry) => entry.selected)?.page;
+  lines.push(`PAGE ${page?.label ?? 'none'}`);
+  return lines;
+}

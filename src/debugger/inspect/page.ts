@@ -1,0 +1,88 @@
+/** One page frame: its fields, every mapping of it, and how the reverse map reaches each. */
+import { mem_map, type page } from '../../linux/mm_types.ts';
+import type { Machine } from '../../sim/machine.ts';
+import { describeObject, isLive } from '../../sim/struct.ts';
+import type { FieldView, PageView, Ref } from '../view.ts';
+import type { Changes } from './changes.ts';
+import { pageFacts } from './facts.ts';
+import { pageFlagNames, pteBits } from './flags.ts';
+import { mappingsOf, viaOf, vmaOfMapping } from './mappings.ts';
+import { looking, processOf } from './objects.ts';
+import { headOf, kindOfPage, mappingObject } from './pages.ts';
+import { hex, objectRef, pageRef, vmaRef } from './refs.ts';
+import type { Selection } from './selection.ts';
+
+/** The selected page; null when none is. */
+export function pageView(
+  machine: Machine,
+  selection: Selection,
+  changes: Changes,
+): PageView | null {
+  const pfn = selection.page;
+  if (pfn < 0 || pfn >= machine.config.frames) return null;
+  return looking(machine, () => ({
+    ref: pageRef(pfn),
+    pfn,
+    fields: fieldViews(pfn, changes),
+    mappings: mappingsOf(pfn).map((mapping) => {
+      const vma = vmaOfMapping(mapping);
+      return {
+        process: processOf(mapping.mm),
+        vma: vma === null ? null : vmaRef(vma),
+        address: mapping.address,
+        pte: pteBits(mapping.pte),
+        via: viaOf(pfn, mapping),
+      };
+    }),
+  }));
+}
+
+function fieldViews(pfn: number, changes: Changes): readonly FieldView[] {
+  const page = mem_map.at(pfn);
+  const views: FieldView[] = [];
+  for (const [name, value] of pageFacts(pfn)) {
+    const shown = showField(page, name, value);
+    if (shown === null) continue;
+    const changed = changes.page(pfn, name, value);
+    const { text, ref } = shown;
+    views.push({ name, value: text, changed, ...(ref === null ? {} : { ref }) });
+  }
+  return views;
+}
+
+interface Shown {
+  readonly text: string;
+  readonly ref: Ref | null;
+}
+
+const plain = (text: string): Shown => ({ text, ref: null });
+
+function showField(page: page, name: string, value: number): Shown | null {
+  switch (name) {
+    case 'flags':
+      return plain(pageFlagNames(value) || '0');
+    case 'mapping':
+      return showMapping(page);
+    case 'index':
+      return plain(hex(value));
+    case 'compound_head':
+      return value < 0 ? null : { text: pageRef(value).label, ref: pageRef(value) };
+    case 'lru_next':
+    case 'lru_prev':
+      return value <= 0 ? null : { text: pageRef(value - 1).label, ref: pageRef(value - 1) };
+    case 'content':
+      return plain(value === 0 ? '0 (all zero)' : String(value));
+    default:
+      return plain(String(value));
+  }
+}
+
+function showMapping(page: page): Shown {
+  const object = mappingObject(page);
+  const kind = kindOfPage(headOf(page));
+  if (object === null) return plain('NULL');
+  const ref = objectRef(object);
+  const freed = isLive(object) ? '' : ' (freed)';
+  const label = ref?.label ?? describeObject(object);
+  return { text: `${kind === 'file' ? '' : `${kind} `}${label}${freed}`, ref };
+}

@@ -1,0 +1,77 @@
+/** Address spaces and their VMAs. */
+import type { mm_struct, vm_area_struct } from '../../linux/mm_types.ts';
+import type { Machine } from '../../sim/machine.ts';
+import { serialOf } from '../../sim/struct.ts';
+import type { MmView, VmaView } from '../view.ts';
+import type { Changes } from './changes.ts';
+import { VMA_FACTS, vmaFacts } from './facts.ts';
+import { permsOf, vmFlagCodes } from './flags.ts';
+import { alive, allMms, looking, processOf, vmasOf } from './objects.ts';
+import { drawSpace, letterOf } from './picture.ts';
+import { fileName, mmRef, objectRef, vmaRef } from './refs.ts';
+import { lookedAtMm, type Selection } from './selection.ts';
+
+export interface VmasOptions {
+  /** Columns of the picture. */
+  readonly width: number;
+  /** VMA tables of every mm, however many; else only the selected mm's when there are many. */
+  readonly all?: boolean;
+}
+
+/** Up to this many VMAs in total, every mm has its table; beyond, only the selected one. */
+const MANY = 1000;
+
+export function vmasView(
+  machine: Machine,
+  selection: Selection,
+  changes: Changes,
+  options: VmasOptions,
+): readonly MmView[] {
+  return looking(machine, () => {
+    const mms = allMms();
+    const selected = lookedAtMm(machine, selection);
+    const total = mms.reduce((sum, mm) => sum + mm.map_count, 0);
+    return mms.map((mm) => {
+      const withTable = options.all === true || mm === selected || total <= MANY;
+      return {
+        ref: mmRef(mm),
+        process: processOf(mm),
+        mapCount: mm.map_count,
+        totalPages: mm.total_vm,
+        picture: drawSpace(mm, vmasOf(mm), options.width, mm.map_count),
+        vmas: withTable ? vmaViews(mm, changes) : [],
+        selected: mm === selected,
+      };
+    });
+  });
+}
+
+function vmaViews(mm: mm_struct, changes: Changes): readonly VmaView[] {
+  const views: VmaView[] = [];
+  for (const vma of vmasOf(mm)) views.push(vmaView(mm, vma, letterOf(views.length), changes));
+  return views;
+}
+
+const PRESENT = VMA_FACTS.indexOf('present');
+const SWAPPED = VMA_FACTS.indexOf('swapped');
+const AVCS = VMA_FACTS.indexOf('avcs');
+
+function vmaView(mm: mm_struct, vma: vm_area_struct, letter: string, changes: Changes): VmaView {
+  const facts = vmaFacts(mm, vma);
+  const av = vma.anon_vma;
+  return {
+    ref: vmaRef(vma),
+    letter,
+    start: vma.vm_start,
+    end: vma.vm_end,
+    perms: permsOf(vma.vm_flags),
+    vmFlags: vmFlagCodes(vma.vm_flags),
+    pgoff: vma.vm_pgoff,
+    file: fileName(vma.vm_file),
+    anonVma: alive(av) ? objectRef(av) : null,
+    avcs: facts[AVCS] ?? 0,
+    present: facts[PRESENT] ?? 0,
+    swapped: facts[SWAPPED] ?? 0,
+    ...changes.vma(mm, serialOf(vma), facts),
+  };
+}
