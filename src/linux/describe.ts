@@ -73,9 +73,8 @@ import {
   ptep_get,
   SWP_MIGRATION_READ_EXCLUSIVE,
   SWP_MIGRATION_WRITE,
-  swp_offset,
-  swp_type,
 } from './mm/pgtable.ts';
+import { swp_offset, swp_type } from './mm/swap_entry.ts';
 import { find_vma, vmaTreeRange } from './mm/vma_tree.ts';
 import {
   type address_space,

@@ -53,6 +53,7 @@ import {
   mmap_write_unlock,
 } from '../mm/mmap_lock.ts';
 import { mprotect_fixup } from '../mm/mprotect.ts';
+import { FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, VM_FAULT_ERROR } from '../mm/vm_fault.ts';
 import { create_init_stack_vma, relocate_vma_down } from '../mm/vma_exec.ts';
 import type {
   file,
