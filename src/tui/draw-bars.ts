@@ -75,7 +75,8 @@ export function drawStatus(ui: Ui, region: Region): void {
     left.text(1, 0, `running... step ${status.step}   Ctrl-C interrupts`, style('barStrong'));
     return;
   }
-  const text = status.stop !== '' ? status.stop : status.finished ? 'The scenario has ended.' : '';
+  const ended = status.finished ? 'The scenario has ended.' : ui.lastStop;
+  const text = status.stop !== '' ? status.stop : ended;
   left.text(1, 0, text, style(status.finished ? 'barStrong' : 'bar'));
 }
 

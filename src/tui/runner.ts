@@ -63,7 +63,8 @@ export class Runner {
       const started = this.#now();
       const state = this.#session.pump(this.#budget);
       this.#adapt(this.#now() - started, state);
-      if (state === 'stopped') {
+      // The commands of a breakpoint may begin the next verb as soon as it stopped.
+      if (state === 'stopped' && !this.#session.status().running) {
         const line = this.#active;
         this.#active = null;
         stopped = true;

@@ -1,12 +1,11 @@
 import type { OutputLine, SessionView } from '../debugger/view.ts';
 import { CommandLine } from './command-line.ts';
 import { ASCII, type Glyphs, UNICODE } from './glyphs.ts';
-import { type KeyContext, lookUp, type UiAction } from './key-table.ts';
+import { KeyDispatcher } from './key-dispatch.ts';
 import type { InputEvent } from './keys-decoder.ts';
 import { type Layout, type LayoutName, layout } from './layout.ts';
 import { runLocalCommand } from './local-commands.ts';
-import { actOnPane } from './pane-actions.ts';
-import { moveTo, moveToKey, type PaneState, paneState } from './pane-state.ts';
+import { moveToKey, type PaneState, paneState } from './pane-state.ts';
 import { PANE_IDS, type PaneId } from './panes.ts';
 import { Runner } from './runner.ts';
 import { outputSheet } from './text/output.ts';
@@ -52,6 +51,7 @@ export class Ui {
   readonly runner: Runner;
   readonly command: CommandLine;
   readonly panes: Readonly<Record<PaneId, PaneState>>;
+  readonly #keys: KeyDispatcher;
 
   focus: PaneId = 'source';
   recent: PaneId[] = ['source', 'anon-vma', 'walk', 'tasks', 'page-tables'];
@@ -60,9 +60,11 @@ export class Ui {
   overlay: Overlay = 'none';
   helpTop = 0;
   showsHints: boolean;
-  /** Digits typed so far, and the focus before the first of them. */
+  /** Digits typed so far: a count once there are two. */
   count = '';
   note: OutputLine | null = null;
+  /** Where the last run stopped, for verbs that stop without a reason worth a status. */
+  lastStop = '';
   output: OutputLine[] = [];
   outputDropped = 0;
   columns = 80;
@@ -71,15 +73,13 @@ export class Ui {
   /** Grows with every frame worth drawing; React watches it. */
   frame = 0;
 
-  #focusBeforeCount: PaneId = 'source';
-  #quitArmed = false;
   #backStack: PaneId[] = [];
   #listeners = new Set<() => void>();
   #scheduled = false;
   #lastPaint = 0;
   #outputVersion = 0;
   /** The user typed a command and has not seen its answer. */
-  #asked = false;
+  asked = false;
   #exit: () => void;
 
   constructor(session: SessionView, host: UiHost, onExit: () => void) {
@@ -90,6 +90,7 @@ export class Ui {
     this.views = new Views(session, this.glyphs);
     this.runner = new Runner(session, host.now, { onStop: () => this.refresh() });
     this.command = new CommandLine(session, host.loadHistory());
+    this.#keys = new KeyDispatcher(this);
     this.showsHints = host.showHints;
     this.panes = Object.fromEntries(PANE_IDS.map((id) => [id, paneState()])) as Record<
       PaneId,
@@ -129,6 +130,10 @@ export class Ui {
   changed(): void {
     this.#lastPaint = 0;
     this.#wake();
+  }
+
+  get countValue(): number {
+    return this.count.length < 2 ? 1 : Math.max(1, Number(this.count));
   }
 
   setFocus(id: PaneId): void {
@@ -175,10 +180,7 @@ export class Ui {
   }
 
   input(events: readonly InputEvent[]): void {
-    for (const event of events) {
-      if (event.type === 'paste') this.#paste(event.text);
-      else if (event.type === 'key') this.#key(event.name, event.text);
-    }
+    for (const event of events) this.#keys.take(event);
     this.changed();
   }
 
@@ -211,13 +213,14 @@ export class Ui {
     if (lines.length === 0) return;
     this.output.push(...lines);
     this.#trimOutput();
+    this.lastStop = lines.findLast((line) => line.role === 'stop')?.text ?? this.lastStop;
     const error = lines.findLast((line) => line.role === 'error');
-    if (this.#asked) this.#showOutput();
+    if (this.asked) this.#showOutput();
     if (error) this.note = error;
-    else if (this.#asked && !this.layout().panes.some((pane) => pane.id === 'output')) {
+    else if (this.asked && !this.layout().panes.some((pane) => pane.id === 'output')) {
       this.note = lines.at(-1) ?? null;
     }
-    this.#asked = false;
+    this.asked = false;
   }
 
   /** An answer comes forward where Output shares its place, without taking the focus. */
@@ -232,194 +235,5 @@ export class Ui {
     if (extra <= 0) return;
     this.output = this.output.slice(extra);
     this.outputDropped += extra;
-  }
-
-  #paste(text: string): void {
-    if (this.overlay !== 'none') return;
-    if (!this.command.isOpen) this.command.open('command', '');
-    this.command.type(text);
-    if (this.command.mode === 'filter') this.#filterTyped();
-  }
-
-  #contexts(): KeyContext[] {
-    if (this.overlay === 'confirm') return ['confirm'];
-    if (this.overlay === 'help') return ['help'];
-    if (this.command.mode === 'command') return ['command'];
-    if (this.command.mode === 'filter') return ['filter'];
-    return this.focus === 'source' ? ['source', 'pane', 'global'] : ['pane', 'global'];
-  }
-
-  #key(name: string, text: string): void {
-    if (this.layout().mode === 'small' && this.overlay === 'none' && !this.command.isOpen) {
-      // Nothing can be asked on a screen this small: `q` quits at once.
-      if (name === 'q' || name === 'ctrl-c') this.quit();
-      return;
-    }
-    const binding = lookUp(this.#contexts(), name);
-    const action = binding && 'action' in binding.target ? binding.target.action : null;
-    if (action !== 'interrupt') this.#quitArmed = false;
-    const typing = this.command.isOpen;
-    if (!typing && this.overlay === 'none' && this.#countKey(name)) return;
-    this.note = null;
-    if (action) this.#act(action);
-    else if (binding && 'command' in binding.target) {
-      // `where` is a question; the verbs that run answer in the panes.
-      this.#asked = binding.target.command === 'where';
-      this.execute(binding.target.command + this.#countSuffix());
-      this.command.history.rewind();
-      this.command.lastCommand = binding.target.command;
-    } else if (typing && text !== '') {
-      this.command.type(text);
-      if (this.command.mode === 'filter') this.#filterTyped();
-    }
-    this.count = '';
-  }
-
-  /**
-   * One digit focuses a pane; two or more, or a leading zero, are a count and the focus returns.
-   */
-  #countKey(name: string): boolean {
-    if (!/^[0-9]$/.test(name)) return false;
-    if (this.count === '') {
-      this.#focusBeforeCount = this.focus;
-      if (name !== '0') return this.#firstDigit(name);
-    } else if (this.focus !== this.#focusBeforeCount) {
-      this.setFocus(this.#focusBeforeCount);
-    }
-    if (this.count.length < 9) this.count += name;
-    return true;
-  }
-
-  #firstDigit(name: string): boolean {
-    const binding = lookUp(['global'], name);
-    if (binding && 'action' in binding.target) this.#act(binding.target.action);
-    this.count = name;
-    return true;
-  }
-
-  #countSuffix(): string {
-    return this.count.length < 2 ? '' : ` ${Number(this.count)}`;
-  }
-
-  get countValue(): number {
-    return this.count.length < 2 ? 1 : Math.max(1, Number(this.count));
-  }
-
-  #act(action: UiAction): void {
-    if (action.startsWith('focus-') && action !== 'focus-next' && action !== 'focus-previous') {
-      this.setFocus(action.slice('focus-'.length) as PaneId);
-      return;
-    }
-    switch (action) {
-      case 'interrupt':
-        this.#interrupt();
-        return;
-      case 'close':
-        this.#close();
-        return;
-      case 'quit':
-        this.overlay = 'confirm';
-        return;
-      case 'help':
-        this.overlay = 'help';
-        this.helpTop = 0;
-        return;
-      case 'suspend':
-        this.stage?.suspend();
-        return;
-      case 'repaint':
-        this.stage?.repaint();
-        return;
-      case 'repeat':
-        if (this.command.lastCommand !== '') {
-          this.execute(this.command.lastCommand + this.#countSuffix());
-        }
-        return;
-      case 'command-line':
-        this.command.open('command', '');
-        return;
-      case 'accept':
-        this.#accept();
-        return;
-      default:
-        break;
-    }
-    if (this.overlay === 'help') this.#scrollHelp(action);
-    else if (this.command.isOpen) {
-      if (this.command.mode === 'filter' && action.startsWith('find-')) actOnPane(this, action);
-      else this.command.act(action);
-      if (this.command.mode === 'filter') this.#filterTyped();
-    } else actOnPane(this, action);
-  }
-
-  #interrupt(): void {
-    if (this.#quitArmed || this.overlay === 'confirm') {
-      this.quit();
-      return;
-    }
-    this.#quitArmed = true;
-    const interrupted = this.runner.interrupt();
-    if (this.command.isOpen) this.#closeInput();
-    if (this.overlay === 'help') this.overlay = 'none';
-    this.note = {
-      role: 'hint',
-      text: interrupted ? 'Interrupting. Ctrl-C again quits.' : 'Ctrl-C again quits.',
-    };
-  }
-
-  /** Esc closes the top thing only. */
-  #close(): void {
-    const state = this.panes[this.focus];
-    if (this.overlay !== 'none') this.overlay = 'none';
-    else if (this.command.isOpen) {
-      if (this.command.completions.length > 0) this.command.dropCompletions();
-      else this.#closeInput();
-    } else if (this.showsHints) {
-      this.showsHints = false;
-      this.host.hintsDismissed();
-    } else if (state.filter !== '') state.filter = '';
-    else if (this.zoom) this.zoom = false;
-  }
-
-  #closeInput(): void {
-    if (this.command.mode === 'filter') this.panes[this.focus].filter = '';
-    this.command.close();
-  }
-
-  #accept(): void {
-    if (this.overlay === 'confirm') {
-      this.quit();
-      return;
-    }
-    if (this.command.mode === 'filter') {
-      this.command.close();
-      return;
-    }
-    const { line, isNew } = this.command.take();
-    if (line === '') return;
-    if (isNew) this.host.appendHistory(line);
-    this.print('echo', line);
-    this.#asked = true;
-    this.execute(line);
-  }
-
-  #filterTyped(): void {
-    const state = this.panes[this.focus];
-    state.filter = this.command.line.text;
-    if (this.focus === 'source') actOnPane(this, 'find-here');
-    else moveTo(state, this.sheet(this.focus), state.cursor);
-  }
-
-  #scrollHelp(action: UiAction): void {
-    const page = Math.max(1, this.rows - 8);
-    const moves: Partial<Record<UiAction, number>> = {
-      'line-down': 1,
-      'line-up': -1,
-      'page-down': page,
-      'page-up': -page,
-      first: -100_000,
-      last: 100_000,
-    };
-    this.helpTop = Math.max(0, this.helpTop + (moves[action] ?? 0));
   }
 }
