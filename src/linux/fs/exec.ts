@@ -23,7 +23,6 @@ import {
   mm_alloc,
   mmdrop,
   mmput,
-  RLIMIT_STACK,
   set_mm_exe_file,
 } from '../kernel/mm_users.ts';
 import { EXIT_DEAD, PF_FORKNOEXEC, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
@@ -44,7 +43,7 @@ import {
   VM_STACK_FLAGS,
   VM_STACK_INCOMPLETE_SETUP,
 } from '../mm/mm.ts';
-import { brk, expand_stack_locked, vm_mmap } from '../mm/mmap.ts';
+import { sys_brk, vm_mmap_pgoff } from '../mm/mmap.ts';
 import {
   mmap_read_lock,
   mmap_read_lock_killable,
@@ -53,6 +52,8 @@ import {
   mmap_write_unlock,
 } from '../mm/mmap_lock.ts';
 import { mprotect_fixup } from '../mm/mprotect.ts';
+import { expand_stack_locked } from '../mm/stack_growth.ts';
+import { RLIMIT_STACK } from '../mm/util.ts';
 import { FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, VM_FAULT_ERROR } from '../mm/vm_fault.ts';
 import { create_init_stack_vma, relocate_vma_down } from '../mm/vma_exec.ts';
 import type {
@@ -283,7 +284,7 @@ function* setup_arg_pages(bprm: linux_binprm, stack_top: number): K<number> {
 function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   const mm = current_mm();
   const data = IMAGE_BASE + TEXT_PAGES * PAGE_SIZE;
-  let addr = yield* vm_mmap(
+  let addr = yield* vm_mmap_pgoff(
     bprm.file,
     IMAGE_BASE,
     TEXT_PAGES * PAGE_SIZE,
@@ -294,13 +295,13 @@ function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   if (addr < 0) {
     return addr;
   }
-  addr = yield* vm_mmap(
+  addr = yield* vm_mmap_pgoff(
     bprm.file,
     data,
     DATA_PAGES * PAGE_SIZE,
     PROT_READ | PROT_WRITE,
     MAP_PRIVATE | MAP_FIXED,
-    TEXT_PAGES * PAGE_SIZE,
+    TEXT_PAGES,
   );
   if (addr < 0) {
     return addr;
@@ -308,7 +309,7 @@ function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   mm.start_brk = options.brk ?? data + DATA_PAGES * PAGE_SIZE;
   mm.brk = mm.start_brk;
   // The first thing the program does.
-  yield* brk(mm.start_brk + FIRST_HEAP);
+  yield* sys_brk(mm.start_brk + FIRST_HEAP);
   return 0;
 }
 

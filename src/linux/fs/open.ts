@@ -8,10 +8,10 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { K } from '../../sim/wait.ts';
-import { EACCES, EBADF, EEXIST, EFBIG, EINVAL, EISDIR, ENOENT } from '../errno.ts';
+import { EACCES, EBADF, EEXIST, EFBIG, EINVAL, EISDIR, ENODEV, ENOENT } from '../errno.ts';
 import { current } from '../kernel/current.ts';
 import { FMODE_WRITE, FS_DEV_ZERO, FS_DISK, FS_TMPFS } from '../mm/mm.ts';
-import { truncate_setsize } from '../mm/truncate.ts';
+import { truncate_pagecache_range, truncate_setsize } from '../mm/truncate.ts';
 import type { file, files_struct, inode } from '../mm_types.ts';
 import { fd_install, fileAt, get_unused_fd } from './file.ts';
 import { alloc_file_pseudo, fput, get_file } from './file_table.ts';
@@ -195,6 +195,26 @@ function* do_ftruncate(file: file, length: number): K<number> {
     return -EFBIG;
   }
   yield* truncate_setsize(inode, length);
+  return 0;
+}
+
+/** fs/open.c: vfs_fallocate() v6.18 with FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. */
+export function* punch_hole(fd: number, offset: number, length: number): K<number> {
+  if (offset < 0 || length <= 0) {
+    return -EINVAL;
+  }
+  const files = current().files as files_struct;
+  const found = fileAt(files, fd);
+  const inode = found?.f_inode ?? null;
+  if (found === null || inode === null || (found.f_mode & FMODE_WRITE) === 0) {
+    return -EBADF;
+  }
+  if (!is_regular(inode)) {
+    return -ENODEV;
+  }
+  const file = get_file(found);
+  yield* truncate_pagecache_range(inode, offset, offset + length - 1);
+  fput(file);
   return 0;
 }
 

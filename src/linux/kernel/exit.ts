@@ -138,17 +138,24 @@ function debug_check_no_locks_held(tsk: task_struct): void {
   }
 }
 
-/** finish_task_switch() after the last schedule() of a dead task: what it still ran on goes. */
-function* finishDeadTask(tsk: task_struct): K {
+/** finish_task_switch() after the last schedule() of a dead task: nobody schedules it any more. */
+export function putDeadTask(tsk: task_struct): void {
+  put_task_struct_rcu_user(tsk);
+}
+
+/** finish_task_switch(): the page tables that a dead task still ran on go. */
+function* dropActiveMm(tsk: task_struct): K {
   const active_mm = tsk.active_mm;
   tsk.active_mm = null;
   if (active_mm !== null) {
     yield* mmdrop(active_mm);
   }
-  put_task_struct_rcu_user(tsk);
 }
 
-/** kernel/exit.c: do_exit() v6.18 for `tsk`: the running task, or a thread that is in user space. */
+/**
+ * kernel/exit.c: do_exit() v6.18 for `tsk`: the running task, or a thread that is in user space. The task
+ * ends with putDeadTask(), when it executes nothing any more.
+ */
 export function* do_exit(tsk: task_struct, code: number): K<number> {
   const signal = tsk.signal as signal_struct;
   tsk.flags = tsk.flags | PF_EXITING;
@@ -160,7 +167,7 @@ export function* do_exit(tsk: task_struct, code: number): K<number> {
   yield* task_work_run();
   yield* exit_notify(tsk);
   debug_check_no_locks_held(tsk);
-  yield* finishDeadTask(tsk);
+  yield* dropActiveMm(tsk);
   return 0;
 }
 
@@ -181,6 +188,7 @@ export function* reapIdleThreads(tsk: task_struct, code: number): K {
       // No operation of its own may begin any more.
       block.dead = 1;
       yield* do_exit(thread, code);
+      putDeadTask(thread);
     }
   }
 }

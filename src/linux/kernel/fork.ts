@@ -28,7 +28,7 @@ import { processGlobals } from '../roots.ts';
 import { current } from './current.ts';
 import { trace_task_newtask } from './events.ts';
 import { spin_lock, spin_unlock } from './locking/spinlock.ts';
-import { allocate_mm, mm_init, mmget, mmput } from './mm_users.ts';
+import { allocate_mm, mm_init, mmget, mmput, set_mm_exe_file } from './mm_users.ts';
 import { call_rcu } from './rcu.ts';
 import { complete, wait_for_completion_killable } from './sched/completion.ts';
 import {
@@ -146,6 +146,8 @@ export function* dup_mm(tsk: task_struct, oldmm: mm_struct): K<mm_struct | null>
   copy_mm_fields(mm, oldmm);
   mm_init(mm, current().mm);
   mm.owner = tsk.comm;
+  // Linux: dup_mm_exe_file(), in dup_mmap() once mmap_lock is held.
+  set_mm_exe_file(mm, oldmm.exe_file);
   const err = yield* dup_mmap(mm, oldmm);
   if (err !== 0) {
     // The half-made copy is torn down like any other address space, up to where it got.

@@ -11,6 +11,7 @@ import { should_failslab } from '../mm/failslab.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
 import { exit_mmap } from '../mm/mmap.ts';
 import { mm_alloc_pgd, mm_free_pgd } from '../mm/pgtable.ts';
+import { RLIMIT_STACK } from '../mm/util.ts';
 import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 import { current } from './current.ts';
@@ -81,9 +82,6 @@ export function mm_alloc(): mm_struct | null {
   const mm = allocate_mm();
   return mm === null ? null : mm_init(mm, current().mm);
 }
-
-/** 8 MiB: the machine's RLIMIT_STACK. */
-export const RLIMIT_STACK = 8 * 1024 * 1024;
 
 /**
  * arch/x86/mm/mmap.c: arch_pick_mmap_layout() v6.18 without address space randomisation: the gap is the

@@ -3,6 +3,7 @@
  * Fidelity: dup, without ksm_execve().
  */
 import type { K } from '../../sim/wait.ts';
+import { vm_get_page_prot } from '../arch/x86/mm/pgprot.ts';
 import { EFAULT, EINTR, ENOMEM } from '../errno.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
@@ -15,17 +16,15 @@ import {
   VM_STACK_INCOMPLETE_SETUP,
   vma_set_anonymous,
 } from './mm.ts';
-import { insert_vm_struct, vm_get_page_prot } from './mmap.ts';
 import { mmap_write_lock_killable, mmap_write_unlock } from './mmap_lock.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
 import { move_page_tables } from './mremap.ts';
 import { vma_expand, vma_shrink } from './vma.ts';
 import { vm_area_alloc, vm_area_free } from './vma_init.ts';
+import { insert_vm_struct } from './vma_map.ts';
+import { USER_PGTABLES_CEILING } from './vma_munmap.ts';
 import { VMG_STATE } from './vma_rules.ts';
 import { find_vma, vmaTreeNext } from './vma_tree.ts';
-
-/** Upper end of what free_pgd_range() may free when nothing is mapped above (USER_PGTABLES_CEILING). */
-const USER_PGTABLES_CEILING = 0;
 
 /**
  * mm/vma_exec.c: relocate_vma_down() v6.18: moves the stack of an unfinished execve() down by `shift`.

@@ -1,0 +1,462 @@
+/**
+ * From an operation of a scenario to a kernel function: the system call table, user memory accesses and
+ * the work of kernel tasks. Arguments are already evaluated (numbers, texts, arrays, null for what a
+ * trace did not tell). What the driver knows besides is in `options`:
+ *
+ *   pid     fork: the child's pid            fd      open, dup, memfd_create: the descriptor
+ *   name    fork: the child's name           size, kind, missing   open, execve: the file
+ *   image, brk, mmapBase   execve            place   mmap, mremap: where it went in the recording
+ *   file    {path, kind, size, readable, writable} behind the descriptor of mmap, ftruncate, fallocate
+ *
+ * A result is what the system call returns: negative errno on failure. Accesses that fault return
+ * -EFAULT after signal:signal_deliver. Fidelity: the checks of the system call entry points themselves
+ * (mm/mmap.c: ksys_mmap_pgoff() and the like) are in their kernel files; here is only what a C library
+ * and the entry code do.
+ */
+import { InternalError } from '../base/assert.ts';
+import type { Operation } from '../sim/machine.ts';
+import { currentTask, taskBlock } from '../sim/task.ts';
+import type { K } from '../sim/wait.ts';
+import { user_load, user_store } from './arch/x86/mm/fault.ts';
+import { EBADF, EINVAL, EOPNOTSUPP, ESRCH } from './errno.ts';
+import { do_execve } from './fs/exec.ts';
+import { close, dup, dup2, fileAt, ksys_dup3 } from './fs/file.ts';
+import { task_work_run } from './fs/fput.ts';
+import { O_CREAT, O_TRUNC, O_WRONLY } from './fs/fs.ts';
+import {
+  type FileFacts,
+  ftruncate,
+  installRecordedFile,
+  memfd_create,
+  openFile,
+  punch_hole,
+} from './fs/open.ts';
+import { current, current_mm } from './kernel/current.ts';
+import { checkReturnToUser, do_exit, do_group_exit, putDeadTask } from './kernel/exit.ts';
+import { kernel_clone } from './kernel/fork.ts';
+import { rcu_do_batch, synchronize_rcu } from './kernel/rcu.ts';
+import {
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+  PF_EXITING,
+  SIGKILL,
+} from './kernel/sched.ts';
+import { do_madvise } from './mm/madvise.ts';
+import { migrateAt } from './mm/migrate.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  PAGE_SIZE,
+} from './mm/mm.ts';
+import { sys_brk, sys_mmap } from './mm/mmap.ts';
+import { do_mprotect_pkey } from './mm/mprotect.ts';
+import { mremap } from './mm/mremap.ts';
+import { sys_munmap } from './mm/vma_munmap.ts';
+import { find_vma_intersection } from './mm/vma_tree.ts';
+import { reclaimAt, referencedAt } from './mm/vmscan.ts';
+import type { files_struct, task_struct } from './mm_types.ts';
+
+type Handler = (op: Operation) => K<number>;
+
+// ---------------------------------------------------------------- arguments
+
+function numberArg(op: Operation, index: number, otherwise = 0): number {
+  const value = op.args[index];
+  return typeof value === 'number' ? value : otherwise;
+}
+
+function textArg(op: Operation, index: number): string {
+  const value = op.args[index];
+  return typeof value === 'string' ? value : '';
+}
+
+function numberOption(op: Operation, name: string): number | undefined {
+  const value = op.options?.[name];
+  return typeof value === 'number' ? value : undefined;
+}
+
+function textOption(op: Operation, name: string): string | undefined {
+  const value = op.options?.[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Size, kind and absence of the file an operation opens. */
+function fileFacts(facts: Readonly<Record<string, unknown>> | undefined): FileFacts {
+  const size = facts?.size;
+  const kind = facts?.kind;
+  return {
+    ...(typeof size === 'number' ? { size } : {}),
+    ...(typeof kind === 'string' ? { kind } : {}),
+    ...(facts?.missing === true ? { missing: true } : {}),
+  };
+}
+
+/** Makes a descriptor refer to what the recording says. 0, or a negative errno. */
+function recordedFile(op: Operation, fd: number): number {
+  const file = op.options?.file as Readonly<Record<string, unknown>> | undefined;
+  if (file === undefined || fd < 0) {
+    return 0;
+  }
+  const path = typeof file.path === 'string' ? file.path : `fd ${fd}`;
+  const facts = fileFacts(file);
+  return installRecordedFile(fd, path, facts, file.readable !== false, file.writable === true);
+}
+
+// ---------------------------------------------------------------- memory
+
+/** Address to pass for a mapping that a recording shows at `place`: a hint, if the place is free. */
+function placedAddress(op: Operation, addr: number, flags: number): number {
+  const place = numberOption(op, 'place');
+  return place === undefined || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0 ? addr : place;
+}
+
+function* op_mmap(op: Operation): K<number> {
+  const len = numberArg(op, 1);
+  const prot = numberArg(op, 2);
+  const flags = numberArg(op, 3);
+  const fd = numberArg(op, 4, -1);
+  const off = numberArg(op, 5);
+  if ((flags & MAP_ANONYMOUS) === 0) {
+    const error = recordedFile(op, fd);
+    if (error !== 0) {
+      return error;
+    }
+  }
+  const addr = placedAddress(op, numberArg(op, 0), flags);
+  return yield* sys_mmap(addr, len, prot, flags, fd, off);
+}
+
+function* op_munmap(op: Operation): K<number> {
+  return yield* sys_munmap(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_mprotect(op: Operation): K<number> {
+  return yield* do_mprotect_pkey(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2), -1);
+}
+
+function* op_mremap(op: Operation): K<number> {
+  const addr = numberArg(op, 0);
+  const new_len = numberArg(op, 2);
+  let flags = numberArg(op, 3);
+  let new_addr = numberArg(op, 4);
+  const place = numberOption(op, 'place');
+  // A recorded move went where its kernel chose; the same move is made to a fixed place if that is free.
+  if (place !== undefined && place !== addr && (flags & (MREMAP_MAYMOVE | MREMAP_FIXED)) === 1) {
+    if (find_vma_intersection(current_mm(), place, place + new_len) === null) {
+      flags = flags | MREMAP_FIXED;
+      new_addr = place;
+    }
+  }
+  return yield* mremap(addr, numberArg(op, 1), new_len, flags, new_addr);
+}
+
+function* op_brk(op: Operation): K<number> {
+  return yield* sys_brk(numberArg(op, 0));
+}
+
+function* op_madvise(op: Operation): K<number> {
+  return yield* do_madvise(current_mm(), numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+/** Reads a range; the result is its first byte. */
+function* load(op: Operation): K<number> {
+  const from = numberArg(op, 0);
+  const end = from + numberArg(op, 1, 1);
+  const first = yield* user_load(from);
+  let at = from - (from % PAGE_SIZE) + PAGE_SIZE;
+  let result = first;
+  while (result >= 0 && at < end) {
+    result = yield* user_load(at);
+    at = at + PAGE_SIZE;
+  }
+  return result < 0 ? result : first;
+}
+
+/** Writes a byte to every byte of a range. */
+function* store(op: Operation): K<number> {
+  const from = numberArg(op, 0);
+  const byte = numberArg(op, 1);
+  const end = from + numberArg(op, 2, 1);
+  let at = from;
+  while (at < end) {
+    const next = Math.min(end, at - (at % PAGE_SIZE) + PAGE_SIZE);
+    const result = yield* user_store(at, byte, next - at);
+    if (result < 0) {
+      return result;
+    }
+    at = next;
+  }
+  return 0;
+}
+
+// ---------------------------------------------------------------- tasks
+
+function* clone_with(op: Operation, flags: number): K<number> {
+  const name = textOption(op, 'name');
+  const pid = numberOption(op, 'pid');
+  return yield* kernel_clone({
+    flags,
+    ...(name === undefined ? {} : { name }),
+    ...(pid === undefined ? {} : { pid }),
+  });
+}
+
+function* fork(op: Operation): K<number> {
+  return yield* clone_with(op, 0);
+}
+
+function* vfork(op: Operation): K<number> {
+  return yield* clone_with(op, CLONE_VFORK | CLONE_VM);
+}
+
+/** clone(2): the low byte of the flags is the exit signal. */
+function* clone(op: Operation): K<number> {
+  const flags = numberArg(op, 0);
+  return yield* clone_with(op, flags - (flags % 256));
+}
+
+/** clone3(2): the flags are the first member of its struct, without a signal. */
+function* clone3(op: Operation): K<number> {
+  const args = op.args[0];
+  const first = Array.isArray(args) ? args[0] : args;
+  return yield* clone_with(op, typeof first === 'number' ? first : 0);
+}
+
+/** A thread as pthread_create() makes it, with fewer words. */
+function* thread(op: Operation): K<number> {
+  return yield* clone_with(op, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | 0x600);
+}
+
+function execOptions(op: Operation): Parameters<typeof do_execve>[1] {
+  const brkOption = numberOption(op, 'brk');
+  const mmapBase = numberOption(op, 'mmapBase');
+  return {
+    ...fileFacts(op.options),
+    ...(op.options?.image === false ? { image: false } : {}),
+    ...(brkOption === undefined ? {} : { brk: brkOption }),
+    ...(mmapBase === undefined ? {} : { mmapBase }),
+  };
+}
+
+function* execve(op: Operation): K<number> {
+  return yield* do_execve(textArg(op, 0), execOptions(op));
+}
+
+function* execveat(op: Operation): K<number> {
+  return yield* do_execve(textArg(op, 1), execOptions(op));
+}
+
+function* exit(op: Operation): K<number> {
+  return yield* do_exit(current(), (numberArg(op, 0) % 256) * 256);
+}
+
+function* exit_group(op: Operation): K<number> {
+  return yield* do_group_exit((numberArg(op, 0) % 256) * 256);
+}
+
+// ---------------------------------------------------------------- files
+
+function* open(op: Operation): K<number> {
+  const facts = fileFacts(op.options);
+  return yield* openFile(textArg(op, 0), numberArg(op, 1), facts, numberOption(op, 'fd'));
+}
+
+function* openat(op: Operation): K<number> {
+  const facts = fileFacts(op.options);
+  return yield* openFile(textArg(op, 1), numberArg(op, 2), facts, numberOption(op, 'fd'));
+}
+
+function* creat(op: Operation): K<number> {
+  const flags = O_CREAT | O_WRONLY | O_TRUNC;
+  return yield* openFile(textArg(op, 0), flags, fileFacts(op.options), numberOption(op, 'fd'));
+}
+
+function* op_memfd_create(op: Operation): K<number> {
+  return yield* memfd_create(textArg(op, 0), numberArg(op, 1), numberOption(op, 'fd'));
+}
+
+function* op_close(op: Operation): K<number> {
+  return yield* close(numberArg(op, 0));
+}
+
+function* op_dup(op: Operation): K<number> {
+  return yield* dup(numberArg(op, 0), numberOption(op, 'fd'));
+}
+
+function* op_dup2(op: Operation): K<number> {
+  return yield* dup2(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_dup3(op: Operation): K<number> {
+  return yield* ksys_dup3(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+function* op_ftruncate(op: Operation): K<number> {
+  const fd = numberArg(op, 0);
+  const error = recordedFile(op, fd);
+  if (error !== 0) {
+    return error;
+  }
+  return yield* ftruncate(fd, numberArg(op, 1));
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** fallocate(2): only hole punching has an effect on memory; growing sets the size. */
+function* fallocate(op: Operation): K<number> {
+  const fd = numberArg(op, 0);
+  const mode = numberArg(op, 1);
+  const offset = numberArg(op, 2);
+  const length = numberArg(op, 3);
+  const error = recordedFile(op, fd);
+  if (error !== 0) {
+    return error;
+  }
+  if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) {
+    return -EOPNOTSUPP;
+  }
+  if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) {
+    return (mode & FALLOC_FL_KEEP_SIZE) === 0 ? -EOPNOTSUPP : yield* punch_hole(fd, offset, length);
+  }
+  const inode = fileAt(current().files as files_struct, fd)?.f_inode;
+  if (inode === null || inode === undefined) {
+    return -EBADF;
+  }
+  if (length <= 0 || offset < 0) {
+    return -EINVAL;
+  }
+  if (mode === 0) {
+    inode.i_size = Math.max(inode.i_size, offset + length);
+  }
+  return 0;
+}
+
+function* punch(op: Operation): K<number> {
+  return yield* punch_hole(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+// ---------------------------------------------------------------- kernel tasks
+
+/** The task that an operation of a kernel task names; null: no such process any more. */
+function targetTask(op: Operation): task_struct | null {
+  const id = numberArg(op, 0);
+  return id === 0 ? null : (taskBlock(id).context as task_struct | null);
+}
+
+function* reclaim(op: Operation): K<number> {
+  const tsk = targetTask(op);
+  return tsk === null ? -ESRCH : yield* reclaimAt(tsk, numberArg(op, 1));
+}
+
+function* referenced(op: Operation): K<number> {
+  const tsk = targetTask(op);
+  return tsk === null ? -ESRCH : yield* referencedAt(tsk, numberArg(op, 1));
+}
+
+function* migrate(op: Operation): K<number> {
+  const tsk = targetTask(op);
+  return tsk === null ? -ESRCH : yield* migrateAt(tsk, numberArg(op, 1));
+}
+
+function* op_synchronize_rcu(_op: Operation): K<number> {
+  yield* synchronize_rcu();
+  return 0;
+}
+
+function* op_rcu_do_batch(_op: Operation): K<number> {
+  return yield* rcu_do_batch();
+}
+
+/** Lets RCU callbacks and queued file releases finish. */
+function* settle(_op: Operation): K<number> {
+  yield* task_work_run();
+  yield* rcu_do_batch();
+  return 0;
+}
+
+/** msync(2) without writeback: nothing that memory management shows changes. */
+function* no_effect(_op: Operation): K<number> {
+  return 0;
+}
+
+const table: Readonly<Record<string, Handler>> = {
+  mmap: op_mmap,
+  munmap: op_munmap,
+  mprotect: op_mprotect,
+  pkey_mprotect: op_mprotect,
+  mremap: op_mremap,
+  brk: op_brk,
+  madvise: op_madvise,
+  msync: no_effect,
+  load,
+  store,
+  fork,
+  vfork,
+  clone,
+  clone3,
+  thread,
+  execve,
+  execveat,
+  exit,
+  exit_group,
+  open,
+  openat,
+  creat,
+  memfd_create: op_memfd_create,
+  close: op_close,
+  dup: op_dup,
+  dup2: op_dup2,
+  dup3: op_dup3,
+  ftruncate: op_ftruncate,
+  fallocate,
+  punch,
+  reclaim,
+  referenced,
+  migrate,
+  synchronize_rcu: op_synchronize_rcu,
+  rcu_do_batch: op_rcu_do_batch,
+  settle,
+};
+
+/** Names of the operations that there are. */
+export function operationNames(): readonly string[] {
+  return Object.keys(table);
+}
+
+/** What the end of an operation leaves: the checks of the way to user space, or a dead task. */
+function leave(result: number): number {
+  const task = current();
+  if ((task.flags & PF_EXITING) === 0) {
+    checkReturnToUser();
+  } else {
+    currentTask().dead = 1;
+    putDeadTask(task);
+  }
+  return result;
+}
+
+/**
+ * Starts the kernel function that an operation names: do_syscall_64() and exit_to_user_mode_loop(), that is
+ * the call, then task work, then a pending SIGKILL.
+ */
+export function* startOperation(op: Operation): K<number> {
+  const handler = Object.hasOwn(table, op.name) ? table[op.name] : undefined;
+  if (handler === undefined) {
+    throw new InternalError(`no operation named ${op.name}`);
+  }
+  const result = yield* handler(op);
+  const task = current();
+  if ((task.flags & PF_EXITING) === 0) {
+    yield* task_work_run();
+    if (task.sigkill === 1) {
+      yield* do_exit(task, SIGKILL);
+    }
+  }
+  return leave(result);
+}
