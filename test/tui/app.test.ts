@@ -308,6 +308,31 @@ describe('the command line', () => {
   });
 });
 
+describe('a fault of ours', () => {
+  it('ends the screen and is told to the caller', async () => {
+    for (const method of ['execute', 'tasks'] as const) {
+      const screen = new Screen(200, 60);
+      const session = new FakeSession();
+      const exit = runTui(session, screen, {
+        theme: 'dark',
+        color: 'none',
+        ascii: false,
+        showHints: false,
+        loadHistory: () => [],
+        appendHistory: () => {},
+        saveScreen: () => {},
+        hintsDismissed: () => {},
+      });
+      await screen.until('Events');
+      session[method] = () => {
+        throw new Error(`fault in ${method}`);
+      };
+      screen.press('s');
+      await expect(exit).rejects.toThrow(`fault in ${method}`);
+    }
+  });
+});
+
 describe('overlays', () => {
   it('shows the help from the key table, scrolls it, and closes the top thing only', async () => {
     const { screen } = start(80, 24);

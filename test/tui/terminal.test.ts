@@ -136,7 +136,7 @@ describe('the terminal is restored', { timeout: 30_000 }, () => {
     });
   }
 
-  it('while stopped with Ctrl-Z, and painted again on SIGCONT', async () => {
+  it('and painted again after SIGSTOP and SIGCONT', async () => {
     const running = run();
     await running.until(isUp);
     const child = childOf(running.pty.pid);
@@ -145,6 +145,21 @@ describe('the terminal is restored', { timeout: 30_000 }, () => {
     await running.until((text) => !isUp(text));
     process.kill(child, 'SIGCONT');
     await running.until(isUp);
+    running.pty.write('qq');
+    await expectRestored(running, 0);
+  });
+
+  it('on Ctrl-Z, and taken back where nobody can be stopped (no shell with job control)', async () => {
+    const running = run();
+    await running.until(isUp);
+    const { raw } = running;
+    const before = raw().length;
+    running.pty.write('\x1a');
+    await running.until(() => raw().indexOf('\x1b[?1049h', before) > 0);
+    expect(raw().indexOf('\x1b[?1049l', before)).toBeGreaterThan(0);
+    await running.until(isUp);
+    running.pty.write('s');
+    await running.until((text) => text.includes('step 813/'));
     running.pty.write('qq');
     await expectRestored(running, 0);
   });

@@ -128,15 +128,20 @@ function matrixBlock(view: AnonVmaView, glyphs: Glyphs): Block {
         span(` ${sized(line.process, processWidth)} `, 'process'),
         span(`${sized(line.vma.label, labelWidth)} `, 'ref', line.vma),
       ];
+      // With a thousand anon_vmas nearly every cell is empty: a run of them is one span.
+      let empty = '';
       for (const { link, mark } of line.cells) {
         if (link === 'none') {
-          spans.push(span(`${' '.repeat(cellWidth - 2)}${glyphs.separator} `, 'border'));
+          empty += `${' '.repeat(cellWidth - 2)}${glyphs.separator} `;
           continue;
         }
+        if (empty !== '') spans.push(span(empty, 'border'));
+        empty = '';
         const symbol = link === 'own' ? glyphs.own : glyphs.linked;
         spans.push(span(`${' '.repeat(cellWidth - 2)}${symbol}`, link === 'own' ? 'text' : 'dim'));
         spans.push(span(markGlyph(mark, glyphs), markRole(mark)));
       }
+      if (empty !== '') spans.push(span(empty, 'border'));
       return row(spans, line.vma);
     },
   };

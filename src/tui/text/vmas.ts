@@ -45,6 +45,7 @@ function mmBlock(mm: MmView, isChosen: boolean, glyphs: Glyphs): Block {
     },
     key: (index) => {
       const vma = mm.vmas[index - top.length];
+      if (index === 0) return key;
       return index < top.length || !vma ? `${key}/${index}` : refKey(vma.ref);
     },
   };
