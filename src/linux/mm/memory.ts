@@ -23,7 +23,6 @@ import {
   VM_RAND_READ,
   VM_SEQ_READ,
   VM_SHARED,
-  VM_WRITE,
   vma_is_anonymous,
 } from './mm.ts';
 import {
@@ -79,7 +78,6 @@ import {
   pte_mkclean,
   pte_mkdirty,
   pte_mkold,
-  pte_mkwrite,
   pte_none,
   pte_offset_map,
   pte_offset_map_lock,
@@ -115,6 +113,7 @@ import {
   folio_try_dup_anon_rmap_pte,
   RMAP_EXCLUSIVE,
 } from './rmap.ts';
+import { maybe_mkwrite } from './set_pte_range.ts';
 import { folio_add_lru_vma, folio_mark_accessed, folio_put } from './swap.ts';
 import { free_swap_and_cache } from './swap_state.ts';
 import { swap_duplicate } from './swapfile.ts';
@@ -127,11 +126,6 @@ import {
 /** vm_normal_page(): the page of a present entry; null for the zero page, which has no map count. */
 export function vm_normal_page(_vma: vm_area_struct, _addr: number, pte: pte_t): page | null {
   return pte_special(pte) ? null : pte_page(pte);
-}
-
-/** maybe_mkwrite(): writable if the VMA is. */
-export function maybe_mkwrite(pte: pte_t, vma: vm_area_struct): pte_t {
-  return (vma.vm_flags & VM_WRITE) !== 0 ? pte_mkwrite(pte) : pte;
 }
 
 /** vma_has_recency(): the VMA's accesses say something about the future. */

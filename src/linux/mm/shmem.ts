@@ -1,0 +1,95 @@
+/**
+ * mm/shmem.c v6.18: tmpfs, memfd and MAP_SHARED|MAP_ANONYMOUS: files that live in the page cache only.
+ *
+ * Lock tree: mmap_lock or VMA lock, folio lock. Fidelity: dup for a fault on a page that exists or not;
+ * custom for the rest: shmem pages are never swapped out, hole punching does not make faults wait.
+ */
+import type { K } from '../../sim/wait.ts';
+import { ENOMEM } from '../errno.ts';
+import { alloc_inode } from '../fs/inode.ts';
+import {
+  type address_space,
+  type file,
+  filp_cachep,
+  type inode,
+  type vm_area_struct,
+} from '../mm_types.ts';
+import { should_failslab } from './failslab.ts';
+import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { FMODE_READ, FMODE_WRITE, FS_TMPFS, VM_OPS_SHMEM_ANON } from './mm.ts';
+import { folio_alloc } from './page_alloc.ts';
+import { file_pages, filemap_add_folio, filemap_get_folio, folio_mapping } from './page_cache.ts';
+import { folio_set, PG_swapbacked, PG_uptodate } from './page-flags.ts';
+import { folio_put } from './swap.ts';
+import { VM_FAULT_LOCKED, VM_FAULT_OOM, VM_FAULT_SIGBUS, type vm_fault } from './vm_fault.ts';
+
+/**
+ * mm/shmem.c: shmem_get_folio_gfp() with SGP_CACHE, as shmem_fault() calls it, v6.18: the page, locked; a
+ * hole is filled with zeros even for a read. Negative errno stands for VM_FAULT results of vmf_error().
+ */
+export function* shmem_fault(vmf: vm_fault): K<number> {
+  const mapping = vmf.vma.vm_file?.f_mapping as address_space;
+  const inode = mapping.host as inode;
+  const index = vmf.pgoff;
+  for (;;) {
+    if (index >= file_pages(inode)) {
+      return VM_FAULT_SIGBUS;
+    }
+    const found = filemap_get_folio(mapping, index);
+    if (found !== null) {
+      yield* folio_lock(found);
+      if (folio_mapping(found) !== mapping) {
+        // Truncated or replaced while we waited.
+        folio_unlock(found);
+        folio_put(found);
+        continue;
+      }
+      vmf.page = found;
+      return VM_FAULT_LOCKED;
+    }
+    const folio = folio_alloc(0, true);
+    if (folio === null) {
+      return VM_FAULT_OOM;
+    }
+    folio_set(folio, PG_swapbacked);
+    if (!filemap_add_folio(mapping, folio, index)) {
+      // Another task filled the hole first (-EEXIST): take its page.
+      folio_put(folio);
+      continue;
+    }
+    folio_set(folio, PG_uptodate);
+    vmf.page = folio;
+    return VM_FAULT_LOCKED;
+  }
+}
+
+/**
+ * mm/shmem.c: shmem_kernel_file_setup() v6.18: an unnamed file of `size` bytes with one reference; NULL
+ * when memory is short.
+ */
+export function shmem_kernel_file_setup(name: string, size: number): file | null {
+  if (should_failslab()) {
+    return null;
+  }
+  const inode = alloc_inode(name, FS_TMPFS, size);
+  const file = filp_cachep.alloc();
+  file.f_inode = inode;
+  file.f_mapping = inode.i_mapping;
+  file.f_mode = FMODE_READ | FMODE_WRITE;
+  file.f_count = 1;
+  return file;
+}
+
+/**
+ * mm/shmem.c: shmem_zero_setup() v6.18: gives a MAP_SHARED|MAP_ANONYMOUS VMA its file. 0 or -ENOMEM.
+ * Every mapping gets a file of its own: two of them never merge.
+ */
+export function shmem_zero_setup(vma: vm_area_struct): number {
+  const file = shmem_kernel_file_setup('dev/zero', vma.vm_end - vma.vm_start);
+  if (file === null) {
+    return -ENOMEM;
+  }
+  vma.vm_file = file;
+  vma.vm_ops = VM_OPS_SHMEM_ANON;
+  return 0;
+}
