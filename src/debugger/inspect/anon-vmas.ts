@@ -29,8 +29,8 @@ const MAX_ROWS = 500;
 export function anonVmasView(
   machine: Machine,
   selection: Selection,
-  walks: WalkIndex,
   changes: Changes,
+  walks: WalkIndex,
   maxNodes = MAX_NODES,
 ): AnonVmaView {
   return looking(machine, () => {

@@ -11,6 +11,7 @@ import { anonVmaFacts, pageFacts, VMA_FACTS, vmaFacts } from './facts.ts';
 import { allAnonVmas, looking, vmasOf } from './objects.ts';
 import { levelsOf } from './page-walk.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
+import { localTexts } from './source.ts';
 
 /** More anon_vmas than a screen could ever show are not compared. */
 const MAX_ANON_VMAS = 2000;
@@ -37,7 +38,8 @@ export class Changes {
   }
 
   /** Takes the picture that the next stop is compared with. */
-  remember(selection: Selection, locals: ReadonlyMap<string, string> = new Map()): void {
+  remember(selection: Selection): void {
+    const locals = localTexts(this.#machine, selection);
     this.#before = looking(this.#machine, () => this.#take(selection, locals));
   }
 

@@ -23,11 +23,13 @@ function kindOfField(name: string): Ref['kind'] {
   return name === 'mm' ? 'mm' : 'vma';
 }
 
-export function eventFields(event: LoggedEvent): readonly EventFieldText[] {
-  return event.type.fields.map(({ name, kind }, i) => ({
-    name,
-    ...fieldText(event.type.name, name, kind, event.values[i] ?? null),
-  }));
+export function eventFields(machine: Machine, event: LoggedEvent): readonly EventFieldText[] {
+  return looking(machine, () =>
+    event.type.fields.map(({ name, kind }, i) => ({
+      name,
+      ...fieldText(event.type.name, name, kind, event.values[i] ?? null),
+    })),
+  );
 }
 
 function fieldText(
@@ -55,7 +57,7 @@ export function eventView(machine: Machine, index: number): EventView {
     step: event.step,
     task: machine.names[event.task] ?? '',
     name: event.type.name,
-    fields: eventFields(event).map(({ name, value }) => ({ name, value })),
+    fields: eventFields(machine, event).map(({ name, value }) => ({ name, value })),
   };
 }
 
@@ -135,14 +137,14 @@ export class EventFilter {
 
 /**
  * Rows `first` to `first + count` of the events that pass `filter`; `total` is how many pass, up to
- * the current step.
+ * the current step. `index` kept from call to call makes filtering incremental.
  */
 export function eventsView(
   machine: Machine,
-  index: EventFilter,
   first: number,
   count: number,
   filter: string,
+  index: EventFilter = new EventFilter(machine),
 ): EventsView {
   return looking(machine, () => {
     const filtered = filter.trim() === '' ? null : index.matches(filter);

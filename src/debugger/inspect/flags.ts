@@ -1,57 +1,56 @@
-/** Bits as letters and names: vm_flags as /proc/PID/maps and smaps print them, page flags, PTE bits. */
+/** Bits as letters and names: vm_flags, page flags, PTE bits. */
+import { vmFlagCodes as smapsCodes } from '../../linux/describe.ts';
 import * as mm from '../../linux/mm/mm.ts';
 import { PAGE_FLAG_NAMES } from '../../linux/mm/page-flags.ts';
 import { isPresent, nonPresentKind } from './page-walk.ts';
 
-/** smaps VmFlags, in the order in which Linux prints them (by bit number). */
-const VM_FLAG_CODES: readonly (readonly [bit: number, code: string, name: string])[] = [
-  [mm.VM_READ, 'rd', 'VM_READ'],
-  [mm.VM_WRITE, 'wr', 'VM_WRITE'],
-  [mm.VM_EXEC, 'ex', 'VM_EXEC'],
-  [mm.VM_SHARED, 'sh', 'VM_SHARED'],
-  [mm.VM_MAYREAD, 'mr', 'VM_MAYREAD'],
-  [mm.VM_MAYWRITE, 'mw', 'VM_MAYWRITE'],
-  [mm.VM_MAYEXEC, 'me', 'VM_MAYEXEC'],
-  [mm.VM_MAYSHARE, 'ms', 'VM_MAYSHARE'],
-  [mm.VM_GROWSDOWN, 'gd', 'VM_GROWSDOWN'],
-  [mm.VM_PFNMAP, 'pf', 'VM_PFNMAP'],
-  [mm.VM_MAYBE_GUARD, 'gu', 'VM_MAYBE_GUARD'],
-  [mm.VM_UFFD_WP, 'uw', 'VM_UFFD_WP'],
-  [mm.VM_LOCKED, 'lo', 'VM_LOCKED'],
-  [mm.VM_IO, 'io', 'VM_IO'],
-  [mm.VM_SEQ_READ, 'sr', 'VM_SEQ_READ'],
-  [mm.VM_RAND_READ, 'rr', 'VM_RAND_READ'],
-  [mm.VM_DONTCOPY, 'dc', 'VM_DONTCOPY'],
-  [mm.VM_DONTEXPAND, 'de', 'VM_DONTEXPAND'],
-  [mm.VM_LOCKONFAULT, 'lf', 'VM_LOCKONFAULT'],
-  [mm.VM_ACCOUNT, 'ac', 'VM_ACCOUNT'],
-  [mm.VM_NORESERVE, 'nr', 'VM_NORESERVE'],
-  [mm.VM_HUGETLB, 'ht', 'VM_HUGETLB'],
-  [mm.VM_SYNC, 'sf', 'VM_SYNC'],
-  [mm.VM_WIPEONFORK, 'wf', 'VM_WIPEONFORK'],
-  [mm.VM_DONTDUMP, 'dd', 'VM_DONTDUMP'],
-  [mm.VM_MIXEDMAP, 'mm', 'VM_MIXEDMAP'],
-  [mm.VM_HUGEPAGE, 'hg', 'VM_HUGEPAGE'],
-  [mm.VM_NOHUGEPAGE, 'nh', 'VM_NOHUGEPAGE'],
-  [mm.VM_MERGEABLE, 'mg', 'VM_MERGEABLE'],
-  [mm.VM_DROPPABLE, 'dp', 'VM_DROPPABLE'],
-  [mm.VM_SEALED, 'sl', 'VM_SEALED'],
+/** By bit number of Linux, lowest first. */
+const VM_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
+  [mm.VM_READ, 'VM_READ'],
+  [mm.VM_WRITE, 'VM_WRITE'],
+  [mm.VM_EXEC, 'VM_EXEC'],
+  [mm.VM_SHARED, 'VM_SHARED'],
+  [mm.VM_MAYREAD, 'VM_MAYREAD'],
+  [mm.VM_MAYWRITE, 'VM_MAYWRITE'],
+  [mm.VM_MAYEXEC, 'VM_MAYEXEC'],
+  [mm.VM_MAYSHARE, 'VM_MAYSHARE'],
+  [mm.VM_GROWSDOWN, 'VM_GROWSDOWN'],
+  [mm.VM_PFNMAP, 'VM_PFNMAP'],
+  [mm.VM_MAYBE_GUARD, 'VM_MAYBE_GUARD'],
+  [mm.VM_UFFD_WP, 'VM_UFFD_WP'],
+  [mm.VM_LOCKED, 'VM_LOCKED'],
+  [mm.VM_IO, 'VM_IO'],
+  [mm.VM_SEQ_READ, 'VM_SEQ_READ'],
+  [mm.VM_RAND_READ, 'VM_RAND_READ'],
+  [mm.VM_DONTCOPY, 'VM_DONTCOPY'],
+  [mm.VM_DONTEXPAND, 'VM_DONTEXPAND'],
+  [mm.VM_LOCKONFAULT, 'VM_LOCKONFAULT'],
+  [mm.VM_ACCOUNT, 'VM_ACCOUNT'],
+  [mm.VM_NORESERVE, 'VM_NORESERVE'],
+  [mm.VM_HUGETLB, 'VM_HUGETLB'],
+  [mm.VM_SYNC, 'VM_SYNC'],
+  [mm.VM_WIPEONFORK, 'VM_WIPEONFORK'],
+  [mm.VM_DONTDUMP, 'VM_DONTDUMP'],
+  [mm.VM_MIXEDMAP, 'VM_MIXEDMAP'],
+  [mm.VM_HUGEPAGE, 'VM_HUGEPAGE'],
+  [mm.VM_NOHUGEPAGE, 'VM_NOHUGEPAGE'],
+  [mm.VM_MERGEABLE, 'VM_MERGEABLE'],
+  [mm.VM_DROPPABLE, 'VM_DROPPABLE'],
+  [mm.VM_SEALED, 'VM_SEALED'],
 ];
 
 /** Values of VM_* by name, for expressions. */
 export const VM_FLAG_VALUES: ReadonlyMap<string, number> = new Map(
-  VM_FLAG_CODES.map(([bit, , name]) => [name, bit >>> 0]),
+  VM_FLAG_NAMES.map(([bit, name]) => [name, bit >>> 0]),
 );
 
 const codesOf = new Map<number, string>();
 
-/** Two-letter codes of smaps: `rd wr mr mw me ac`. */
+/** Two-letter codes of smaps: `rd wr mr mw me ac`. Most VMAs have one of a few sets. */
 export function vmFlagCodes(flags: number): string {
   let text = codesOf.get(flags);
   if (text === undefined) {
-    text = VM_FLAG_CODES.filter(([bit]) => (flags & bit) !== 0)
-      .map(([, code]) => code)
-      .join(' ');
+    text = smapsCodes(flags);
     codesOf.set(flags, text);
   }
   return text;
@@ -59,18 +58,8 @@ export function vmFlagCodes(flags: number): string {
 
 /** `VM_READ|VM_WRITE`, 0 when none is set. */
 export function vmFlagNames(flags: number): string {
-  const names = VM_FLAG_CODES.filter(([bit]) => (flags & bit) !== 0).map(([, , name]) => name);
+  const names = VM_FLAG_NAMES.filter(([bit]) => (flags & bit) !== 0).map(([, name]) => name);
   return names.join('|') || '0';
-}
-
-/** `rw-p`. */
-export function permsOf(flags: number): string {
-  return (
-    ((flags & mm.VM_READ) !== 0 ? 'r' : '-') +
-    ((flags & mm.VM_WRITE) !== 0 ? 'w' : '-') +
-    ((flags & mm.VM_EXEC) !== 0 ? 'x' : '-') +
-    ((flags & mm.VM_MAYSHARE) !== 0 ? 's' : 'p')
-  );
 }
 
 /** Names of the set bits of page.flags: `locked lru swapbacked`. */

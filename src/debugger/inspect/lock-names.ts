@@ -15,10 +15,7 @@ export function lockOwner(lock: number): Obj | null {
 export function lockClass(lock: number): string {
   const owner = lock > 0 ? ownerOf(lock) : null;
   if (owner === null) return 'lock';
-  const type = structOf(owner.object)?.name ?? '?';
-  return vm_area_cachep.isInstance(owner.object)
-    ? `${type}.vm_lock`
-    : `${type}.${owner.field.name}`;
+  return `${structOf(owner.object)?.name ?? '?'}.${owner.field.name}`;
 }
 
 /** What sort of lock a word is. */

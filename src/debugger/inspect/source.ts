@@ -23,14 +23,14 @@ const NOWHERE: SourceView = { file: '', fn: '', line: 0, lines: [], breakpoints:
 export function selectedFrame(machine: Machine, selection: Selection): Frame | null {
   if (selection.task < 1 || selection.task > machine.taskCount()) return null;
   const frames = machine.frames(selection.task);
-  return frames.at(-1 - selection.frame) ?? frames[0] ?? null;
+  return frames.find((frame) => frame.depth === selection.frame) ?? frames.at(-1) ?? null;
 }
 
 export function sourceView(
   machine: Machine,
   selection: Selection,
   breakpoints: Iterable<SourceBreakpoint>,
-  changes: Changes,
+  changes: Changes | null = null,
 ): SourceView {
   return looking(machine, () => {
     const frame = selectedFrame(machine, selection);
@@ -105,11 +105,11 @@ function localsView(
   task: number,
   frame: Frame,
   site: SiteInfo,
-  changes: Changes,
+  changes: Changes | null,
 ): readonly FieldView[] {
   const views: FieldView[] = [];
   for (const [name, { text, ref }] of readLocals(frame.locals)) {
-    const changed = changes.local(localKey(task, frame.depth, site.fn, name), text);
+    const changed = changes?.local(localKey(task, frame.depth, site.fn, name), text) ?? false;
     views.push({ name, value: text, changed, ...(ref === null ? {} : { ref }) });
   }
   return views;

@@ -1,44 +1,43 @@
 /** Address spaces and their VMAs. */
+import { perms } from '../../linux/describe.ts';
 import type { mm_struct, vm_area_struct } from '../../linux/mm_types.ts';
 import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
 import type { MmView, VmaView } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { VMA_FACTS, vmaFacts } from './facts.ts';
-import { permsOf, vmFlagCodes } from './flags.ts';
+import { vmFlagCodes } from './flags.ts';
 import { alive, allMms, looking, processOf, vmasOf } from './objects.ts';
 import { drawSpace, letterOf } from './picture.ts';
 import { fileName, mmRef, objectRef, vmaRef } from './refs.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
 
-export interface VmasOptions {
-  /** Columns of the picture. */
-  readonly width: number;
-  /** VMA tables of every mm, however many; else only the selected mm's when there are many. */
-  readonly all?: boolean;
-}
-
 /** Up to this many VMAs in total, every mm has its table; beyond, only the selected one. */
 const MANY = 1000;
 
+/**
+ * Every address space, oldest first: a picture of at most `width` columns, and the table of its VMAs;
+ * of the selected one only when there are many VMAs and `all` is not asked for.
+ */
 export function vmasView(
   machine: Machine,
   selection: Selection,
   changes: Changes,
-  options: VmasOptions,
+  width: number,
+  all = false,
 ): readonly MmView[] {
   return looking(machine, () => {
     const mms = allMms();
     const selected = lookedAtMm(machine, selection);
     const total = mms.reduce((sum, mm) => sum + mm.map_count, 0);
     return mms.map((mm) => {
-      const withTable = options.all === true || mm === selected || total <= MANY;
+      const withTable = all || mm === selected || total <= MANY;
       return {
         ref: mmRef(mm),
         process: processOf(mm),
         mapCount: mm.map_count,
         totalPages: mm.total_vm,
-        picture: drawSpace(mm, vmasOf(mm), options.width, mm.map_count),
+        picture: drawSpace(mm, vmasOf(mm), width, mm.map_count),
         vmas: withTable ? vmaViews(mm, changes) : [],
         selected: mm === selected,
       };
@@ -64,7 +63,7 @@ function vmaView(mm: mm_struct, vma: vm_area_struct, letter: string, changes: Ch
     letter,
     start: vma.vm_start,
     end: vma.vm_end,
-    perms: permsOf(vma.vm_flags),
+    perms: perms(vma.vm_flags),
     vmFlags: vmFlagCodes(vma.vm_flags),
     pgoff: vma.vm_pgoff,
     file: fileName(vma.vm_file),

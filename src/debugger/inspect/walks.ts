@@ -118,6 +118,16 @@ export class WalkIndex {
     return this.walks().findLast(ended) ?? null;
   }
 
+  /** The newest walks, oldest first; the last one may be in progress. */
+  views(limit = LAST_WALKS): readonly WalkView[] {
+    return looking(this.machine, () => {
+      const walks = this.walks();
+      return walks
+        .slice(Math.max(0, walks.length - limit))
+        .map((walk) => walkView(this.machine, walk));
+    });
+  }
+
   #read(type: EventType, event: IndexedEvent): void {
     if (type.name === 'lock:acquire') {
       for (const walk of this.#open.get(event.task) ?? []) walk.locks.push(event.index);
@@ -210,14 +220,6 @@ export function resultOf(visit: VisitRecord, count: number): VisitResult {
   const missed = visit.miss >= 0 && visit.miss < count;
   const over = visit.end >= 0 && visit.end < count;
   return missed || over ? 'miss' : 'pending';
-}
-
-/** The newest walks, oldest first; the last one may be in progress. */
-export function walksView(index: WalkIndex, limit = LAST_WALKS): readonly WalkView[] {
-  return looking(index.machine, () => {
-    const walks = index.walks();
-    return walks.slice(Math.max(0, walks.length - limit)).map((w) => walkView(index.machine, w));
-  });
 }
 
 export function walkView(machine: Machine, walk: WalkRecord): WalkView {
