@@ -218,8 +218,10 @@ export const VM_OPS_SHMEM_ANON = 3;
 /** A mapping with a close() hook and may_split() refusing, as special mappings have. */
 export const VM_OPS_SPECIAL = 4;
 
+/** PAGE_ALIGN(); wraps to 0 at 2^64, as an unsigned long does. */
 export function PAGE_ALIGN(addr: number): number {
-  return Math.ceil(addr / PAGE_SIZE) * PAGE_SIZE;
+  const aligned = Math.ceil(addr / PAGE_SIZE) * PAGE_SIZE;
+  return aligned >= 2 ** 64 ? 0 : aligned;
 }
 
 export function PAGE_ALIGN_DOWN(addr: number): number {
