@@ -84,8 +84,8 @@ export const trace_walk_miss = tracepoint(
 );
 export const trace_walk_end = tracepoint(
   'rmap:walk_end',
-  { page: 'page', visits: 'n', hits: 'n' },
-  'the walk ended',
+  { page: 'page', visits: 'n', hits: 'n', stopped: 'n' },
+  'the walk ended; stopped = before the last VMA, by its own rule',
 );
 export const trace_lock_root = tracepoint(
   'rmap:lock_root',

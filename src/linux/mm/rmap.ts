@@ -328,6 +328,7 @@ export function* rmap_walk_file(folio: folio, rwc: rmap_walk_control, locked: bo
   const pgoff_start = folio.index;
   const pgoff_end = pgoff_start + nr_pages - 1;
   let visits = 0;
+  let stopped = 0;
   trace_walk_begin({ page: folio, anon_vma: null, index: pgoff_start, purpose: rwc.name });
   let vma = vma_interval_tree_iter_first(mapping.i_mmap, pgoff_start, pgoff_end);
   while (vma !== null) {
@@ -337,15 +338,17 @@ export function* rmap_walk_file(folio: folio, rwc: rmap_walk_control, locked: bo
       visits = visits + 1;
       trace_walk_visit({ page: folio, vma, anon_vma: null, address });
       if (!(yield* rwc.rmap_one(folio, vma, address, rwc))) {
+        stopped = 1;
         break;
       }
       if (rwc.done?.(folio) === true) {
+        stopped = 1;
         break;
       }
     }
     vma = vma_interval_tree_iter_next(vma, pgoff_start, pgoff_end);
   }
-  trace_walk_end({ page: folio, visits, hits: rwc.hits ?? 0 });
+  trace_walk_end({ page: folio, visits, hits: rwc.hits ?? 0, stopped });
   if (!locked) {
     i_mmap_unlock_read(mapping);
   }

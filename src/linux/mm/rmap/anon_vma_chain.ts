@@ -336,6 +336,7 @@ export function* rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: bo
   const pgoff_start = folio.index;
   const pgoff_end = pgoff_start + folio_nr_pages(folio) - 1;
   let visits = 0;
+  let stopped = 0;
   trace_walk_begin({ page: folio, anon_vma, index: pgoff_start, purpose: rwc.name });
   let avc = anon_vma_interval_tree_iter_first(anon_vma.rb_root, pgoff_start, pgoff_end);
   while (avc !== null) {
@@ -346,15 +347,17 @@ export function* rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: bo
       visits = visits + 1;
       trace_walk_visit({ page: folio, vma, anon_vma, address });
       if (!(yield* rwc.rmap_one(folio, vma, address, rwc))) {
+        stopped = 1;
         break;
       }
       if (rwc.done?.(folio) === true) {
+        stopped = 1;
         break;
       }
     }
     avc = anon_vma_interval_tree_iter_next(avc, pgoff_start, pgoff_end);
   }
-  trace_walk_end({ page: folio, visits, hits: rwc.hits ?? 0 });
+  trace_walk_end({ page: folio, visits, hits: rwc.hits ?? 0, stopped });
   if (!locked) {
     anon_vma_unlock_read(anon_vma);
   }
