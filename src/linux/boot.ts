@@ -4,6 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { Machine } from '../sim/machine.ts';
+import { taskBlock } from '../sim/task.ts';
 import { textId, textOf } from '../sim/text.ts';
 import { alloc_files, fd_install } from './fs/file.ts';
 import { alloc_file_pseudo } from './fs/file_table.ts';
@@ -56,7 +57,7 @@ export function bootMachine(options: BootOptions): Machine {
   return new Machine({
     frames: options.memoryPages,
     kernel: options.kernel,
-    start: options.kernel.start,
+    start: options.kernel.startOperation,
     boot: () => boot(options),
     ...(options.recording === undefined ? {} : { recording: options.recording }),
     ...(options.historyEntries === undefined ? {} : { historyEntries: options.historyEntries }),
@@ -86,7 +87,7 @@ function newTask(machine: Machine, name: string, pid?: number): task_struct {
   tsk.signal = alloc_signal();
   tsk.rcu_users = 2;
   tsk.usage = 1;
-  machine.block(id).context = tsk;
+  taskBlock(id).context = tsk;
   return tsk;
 }
 
@@ -126,7 +127,7 @@ function findTerminal(): inode {
 export function spawnKernelThread(machine: Machine, name: string): number {
   machine.activate();
   for (let id = 1; id <= machine.taskCount(); id++) {
-    const tsk = machine.block(id).context as task_struct | null;
+    const tsk = taskBlock(id).context as task_struct | null;
     if (tsk !== null && (tsk.flags & PF_KTHREAD) !== 0 && textOf(tsk.comm) === name) {
       return id;
     }

@@ -4,6 +4,7 @@
  * /proc/PID/maps, smaps and the like would print.
  */
 import type { Machine } from '../sim/machine.ts';
+import { taskBlock } from '../sim/task.ts';
 import { textOf } from '../sim/text.ts';
 import { list_entries } from './lib/list.ts';
 import {
@@ -91,12 +92,13 @@ import {
 
 /** The task_struct of a task of the machine; null before it was started and after it was freed. */
 export function taskOf(machine: Machine, id: number): task_struct | null {
-  return machine.block(id).context as task_struct | null;
+  machine.activate();
+  return taskBlock(id).context as task_struct | null;
 }
 
 /** Whether a task has been started and has not ended: operations may begin on it. */
 export function taskIsAlive(machine: Machine, id: number): boolean {
-  return machine.block(id).dead === 0 && taskOf(machine, id) !== null;
+  return taskOf(machine, id) !== null && taskBlock(id).dead === 0;
 }
 
 /** Address space of a task; null for kernel tasks and the dead. */

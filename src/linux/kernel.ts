@@ -29,7 +29,7 @@ export interface kernel {
   /** Documented lock order, outermost first. */
   readonly lock_tree: readonly lock_tree_node[];
   /** Starts the kernel function that an operation of the scenario names. */
-  readonly start: (operation: Operation) => K<number>;
+  readonly startOperation: (operation: Operation) => K<number>;
 }
 
 /** The kernel of the active machine. */

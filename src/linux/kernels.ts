@@ -101,6 +101,6 @@ export function selectKernel(
     features,
     anon_rmap: preset.anon_rmap,
     lock_tree: preset.lock_tree,
-    start: startOperation,
+    startOperation,
   };
 }

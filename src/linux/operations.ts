@@ -164,7 +164,7 @@ function* op_madvise(op: Operation): K<number> {
 }
 
 /** Reads a range; the result is its first byte. */
-function* load(op: Operation): K<number> {
+function* op_load(op: Operation): K<number> {
   const from = numberArg(op, 0);
   const end = from + numberArg(op, 1, 1);
   const first = yield* user_load(from);
@@ -178,7 +178,7 @@ function* load(op: Operation): K<number> {
 }
 
 /** Writes a byte to every byte of a range. */
-function* store(op: Operation): K<number> {
+function* op_store(op: Operation): K<number> {
   const from = numberArg(op, 0);
   const byte = numberArg(op, 1);
   const end = from + numberArg(op, 2, 1);
@@ -206,29 +206,29 @@ function* clone_with(op: Operation, flags: number): K<number> {
   });
 }
 
-function* fork(op: Operation): K<number> {
+function* op_fork(op: Operation): K<number> {
   return yield* clone_with(op, 0);
 }
 
-function* vfork(op: Operation): K<number> {
+function* op_vfork(op: Operation): K<number> {
   return yield* clone_with(op, CLONE_VFORK | CLONE_VM);
 }
 
 /** clone(2): the low byte of the flags is the exit signal. */
-function* clone(op: Operation): K<number> {
+function* op_clone(op: Operation): K<number> {
   const flags = numberArg(op, 0);
   return yield* clone_with(op, flags - (flags % 256));
 }
 
 /** clone3(2): the flags are the first member of its struct, without a signal. */
-function* clone3(op: Operation): K<number> {
+function* op_clone3(op: Operation): K<number> {
   const args = op.args[0];
   const first = Array.isArray(args) ? args[0] : args;
   return yield* clone_with(op, typeof first === 'number' ? first : 0);
 }
 
 /** A thread as pthread_create() makes it, with fewer words. */
-function* thread(op: Operation): K<number> {
+function* op_thread(op: Operation): K<number> {
   return yield* clone_with(op, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | 0x600);
 }
 
@@ -243,35 +243,35 @@ function execOptions(op: Operation): Parameters<typeof do_execve>[1] {
   };
 }
 
-function* execve(op: Operation): K<number> {
+function* op_execve(op: Operation): K<number> {
   return yield* do_execve(textArg(op, 0), execOptions(op));
 }
 
-function* execveat(op: Operation): K<number> {
+function* op_execveat(op: Operation): K<number> {
   return yield* do_execve(textArg(op, 1), execOptions(op));
 }
 
-function* exit(op: Operation): K<number> {
+function* op_exit(op: Operation): K<number> {
   return yield* do_exit(current(), (numberArg(op, 0) % 256) * 256);
 }
 
-function* exit_group(op: Operation): K<number> {
+function* op_exit_group(op: Operation): K<number> {
   return yield* do_group_exit((numberArg(op, 0) % 256) * 256);
 }
 
 // ---------------------------------------------------------------- files
 
-function* open(op: Operation): K<number> {
+function* op_open(op: Operation): K<number> {
   const facts = fileFacts(op.options);
   return yield* openFile(textArg(op, 0), numberArg(op, 1), facts, numberOption(op, 'fd'));
 }
 
-function* openat(op: Operation): K<number> {
+function* op_openat(op: Operation): K<number> {
   const facts = fileFacts(op.options);
   return yield* openFile(textArg(op, 1), numberArg(op, 2), facts, numberOption(op, 'fd'));
 }
 
-function* creat(op: Operation): K<number> {
+function* op_creat(op: Operation): K<number> {
   const flags = O_CREAT | O_WRONLY | O_TRUNC;
   return yield* openFile(textArg(op, 0), flags, fileFacts(op.options), numberOption(op, 'fd'));
 }
@@ -309,7 +309,7 @@ const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 
 /** fallocate(2): only hole punching has an effect on memory; growing sets the size. */
-function* fallocate(op: Operation): K<number> {
+function* op_fallocate(op: Operation): K<number> {
   const fd = numberArg(op, 0);
   const mode = numberArg(op, 1);
   const offset = numberArg(op, 2);
@@ -337,7 +337,7 @@ function* fallocate(op: Operation): K<number> {
   return 0;
 }
 
-function* punch(op: Operation): K<number> {
+function* op_punch(op: Operation): K<number> {
   return yield* punch_hole(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
 }
 
@@ -349,17 +349,17 @@ function targetTask(op: Operation): task_struct | null {
   return id === 0 ? null : (taskBlock(id).context as task_struct | null);
 }
 
-function* reclaim(op: Operation): K<number> {
+function* op_reclaim(op: Operation): K<number> {
   const tsk = targetTask(op);
   return tsk === null ? -ESRCH : yield* reclaimAt(tsk, numberArg(op, 1));
 }
 
-function* referenced(op: Operation): K<number> {
+function* op_referenced(op: Operation): K<number> {
   const tsk = targetTask(op);
   return tsk === null ? -ESRCH : yield* referencedAt(tsk, numberArg(op, 1));
 }
 
-function* migrate(op: Operation): K<number> {
+function* op_migrate(op: Operation): K<number> {
   const tsk = targetTask(op);
   return tsk === null ? -ESRCH : yield* migrateAt(tsk, numberArg(op, 1));
 }
@@ -374,7 +374,7 @@ function* op_rcu_do_batch(_op: Operation): K<number> {
 }
 
 /** Lets RCU callbacks and queued file releases finish. */
-function* settle(_op: Operation): K<number> {
+function* op_settle(_op: Operation): K<number> {
   yield* task_work_run();
   yield* rcu_do_batch();
   return 0;
@@ -394,34 +394,34 @@ const table: Readonly<Record<string, Handler>> = {
   brk: op_brk,
   madvise: op_madvise,
   msync: no_effect,
-  load,
-  store,
-  fork,
-  vfork,
-  clone,
-  clone3,
-  thread,
-  execve,
-  execveat,
-  exit,
-  exit_group,
-  open,
-  openat,
-  creat,
+  load: op_load,
+  store: op_store,
+  fork: op_fork,
+  vfork: op_vfork,
+  clone: op_clone,
+  clone3: op_clone3,
+  thread: op_thread,
+  execve: op_execve,
+  execveat: op_execveat,
+  exit: op_exit,
+  exit_group: op_exit_group,
+  open: op_open,
+  openat: op_openat,
+  creat: op_creat,
   memfd_create: op_memfd_create,
   close: op_close,
   dup: op_dup,
   dup2: op_dup2,
   dup3: op_dup3,
   ftruncate: op_ftruncate,
-  fallocate,
-  punch,
-  reclaim,
-  referenced,
-  migrate,
+  fallocate: op_fallocate,
+  punch: op_punch,
+  reclaim: op_reclaim,
+  referenced: op_referenced,
+  migrate: op_migrate,
   synchronize_rcu: op_synchronize_rcu,
   rcu_do_batch: op_rcu_do_batch,
-  settle,
+  settle: op_settle,
 };
 
 /** Names of the operations that there are. */

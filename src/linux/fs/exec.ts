@@ -28,7 +28,7 @@ import {
 import { EXIT_DEAD, PF_FORKNOEXEC, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
 import { thread_group_alone } from '../kernel/task_types.ts';
 import { BUG_ON } from '../lib/bug.ts';
-import { handle_mm_fault } from '../mm/memory.ts';
+import { handle_mm_fault } from '../mm/memory_fault.ts';
 import {
   FS_DISK,
   FS_TMPFS,
