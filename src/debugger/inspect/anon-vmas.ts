@@ -2,6 +2,7 @@
  * The anon_vma forest: as a tree with the VMAs that a walk would visit, in its order, and as the
  * matrix VMA x anon_vma. The walk in progress is drawn in both.
  */
+import { folio_nr_pages } from '../../linux/mm/page_alloc.ts';
 import {
   type anon_vma,
   anon_vma_cachep,
@@ -131,7 +132,7 @@ function nextVisit(
   const object = (cpu.handles[walk.anonVma.addr / 16] ?? null) as anon_vma | null;
   if (!alive(object) || !anon_vma_cachep.isInstance(object)) return null;
   if (serialOf(object) !== walk.anonVma.serial) return null;
-  const pages = mem_map.at(walk.pfn).compound_head === null ? 1 : 512;
+  const pages = folio_nr_pages(mem_map.at(walk.pfn));
   let passed = newest === null;
   for (const avc of avcsIn(object)) {
     const vma: vm_area_struct | null = avc.vma;

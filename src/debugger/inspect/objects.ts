@@ -109,14 +109,14 @@ export function* vmasOf(mm: mm_struct): Generator<vm_area_struct, void, void> {
   }
 }
 
-/** The VMA that contains an address, or null. */
+/** The VMA that the tree has for an address, or null. During a change it may have other bounds already. */
 export function vmaAt(mm: mm_struct, address: number): vm_area_struct | null {
   let node = word(mm.mm_rb);
   for (let depth = 0; node > 0 && depth < 200; depth++) {
     const vma = vmaOfNode(node);
     if (!(vma instanceof Object) || !vm_area_cachep.isInstance(vma)) return null;
-    if (address < vma.vm_start) node = word(node + LEFT);
-    else if (address >= vma.vm_end) node = word(node + RIGHT);
+    if (address < vma.tree_start) node = word(node + LEFT);
+    else if (address >= vma.tree_end) node = word(node + RIGHT);
     else return vma;
   }
   return null;

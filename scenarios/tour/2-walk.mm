@@ -1,0 +1,23 @@
+title    Tour 2: a reverse-map walk, visit by visit
+about    One page is shared by a parent and three children. The kernel asks who maps it.
+about    Type :break rmap:walk_visit and press c: each stop is one VMA the walk looks at. C goes back.
+kernels  v6.18
+config   memory=16M
+
+A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1, 4p)
+A: B = fork()
+A: C = fork()
+A: D = fork()
+expect mapcount(page(A, p)) == 4
+
+# One child has its own copy by now. Its VMA stays in the parent's tree: the walk will visit it in vain.
+C: store(p, 5)
+expect mapcount(page(A, p)) == 3
+
+# Reclaim's question: was the page used lately? The answer takes one visit per VMA in the tree.
+kernel: referenced(A, p)
+print walk_cost(A, p)
+expect walk_cost(A, p).visited == 4
+expect walk_cost(A, p).hits == 3
+expect walk_cost(A, p).wasted == 1

@@ -1,0 +1,57 @@
+/** The options that commands share. */
+import type { Argv } from 'yargs';
+import type { ColorChoice } from './output.ts';
+
+export interface CommonOptions {
+  readonly kernel: string | undefined;
+  readonly patch: readonly string[] | undefined;
+  readonly without: readonly string[] | undefined;
+  readonly seed: number | undefined;
+  readonly schedule: string | undefined;
+  readonly touch: 'none' | 'first' | 'writable' | 'all';
+  readonly json: boolean;
+  readonly color: ColorChoice;
+  readonly ascii: boolean;
+  readonly quiet: boolean;
+}
+
+export function withOutput<T>(argv: Argv<T>) {
+  return argv
+    .option('json', { type: 'boolean', default: false, describe: 'one JSON object per line' })
+    .option('color', {
+      choices: ['auto', 'always', 'never', '16', '256', 'true'] as const,
+      default: 'auto' as ColorChoice,
+      describe: 'colours (NO_COLOR and FORCE_COLOR are honoured)',
+    })
+    .option('ascii', { type: 'boolean', default: false, describe: 'draw with ASCII only' })
+    .option('quiet', {
+      alias: 'q',
+      type: 'boolean',
+      default: false,
+      describe: 'print only what matters',
+    });
+}
+
+export function withScenario<T>(argv: Argv<T>) {
+  return withOutput(argv)
+    .option('kernel', { type: 'string', describe: 'kernel preset (see: rmapdbg kernels)' })
+    .option('patch', { type: 'string', array: true, describe: 'put a named feature on the kernel' })
+    .option('without', {
+      type: 'string',
+      array: true,
+      describe: 'take a named feature off the kernel',
+    })
+    .option('seed', {
+      type: 'number',
+      describe: 'random interleaving of races; 0: one task after the other',
+    })
+    .option('schedule', {
+      type: 'string',
+      describe: 'the interleaving of races, as printed before',
+    })
+    .option('touch', {
+      choices: ['none', 'first', 'writable', 'all'] as const,
+      default: 'writable' as const,
+      describe: 'which pages of a recorded program are touched',
+    });
+}

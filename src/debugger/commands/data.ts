@@ -1,0 +1,166 @@
+/** Looking at state: expressions, frames, tables, page-table walks, reverse maps. */
+import { parseExpression } from '../../scenario/expr.ts';
+import { CommandError, type CommandSpec, countOf } from '../command-table.ts';
+import { evaluate, formatValue, numberOf } from '../expression.ts';
+import { infoCommands, infoNames } from '../info.ts';
+import type { Session } from '../session.ts';
+
+/** `A, ADDR` or `A ADDR`: splits at the first comma or blank. */
+function processAndAddress(session: Session, args: string): { process: string; address: number } {
+  const match = /^\s*([\w$]+)\s*[,\s]\s*(.+)$/s.exec(args);
+  if (match === null) throw new CommandError('give a process and an address: A p+2p');
+  const [, process = '', text = ''] = match;
+  const value = evaluate(parseExpression(text, '<address>'), session.scope());
+  const address = numberOf(value);
+  if (address === null) throw new CommandError(`${text} is not an address`);
+  return { process, address };
+}
+
+export const dataCommands: readonly CommandSpec[] = [
+  {
+    names: ['print', 'p', 'inspect'],
+    group: 'data',
+    usage: 'EXPR',
+    help: 'value of an expression: vma(A, p).anon_vma.root, page(A, p).index, walk_cost(A, p), mapcount(page(A, p))',
+    run: (session, args) => {
+      if (args.trim() === '') throw new CommandError('print needs an expression');
+      const value = evaluate(parseExpression(args, '<print>'), session.scope());
+      session.print(`${args.trim()} = ${formatValue(value)}`);
+    },
+    complete: (session) => session.inspector.expressionWords(),
+  },
+  {
+    names: ['display', 'disp'],
+    group: 'data',
+    usage: '[EXPR]',
+    help: 'print an expression at every stop; without one, show them all now',
+    run: (session, args) => {
+      if (args.trim() !== '') {
+        const id = (session.displays.at(-1)?.id ?? 0) + 1;
+        session.displays.push({ id, text: args.trim(), expr: parseExpression(args, '<display>') });
+      }
+      for (const d of args.trim() === '' ? session.displays : session.displays.slice(-1)) {
+        session.print(`${d.id}: ${d.text} = ${formatValue(evaluate(d.expr, session.scope()))}`);
+      }
+    },
+    complete: (session) => session.inspector.expressionWords(),
+  },
+  {
+    names: ['undisplay'],
+    group: 'data',
+    usage: '[ID]',
+    help: 'stop displaying an expression, or all',
+    run: (session, args) => {
+      const id = args.trim() === '' ? 0 : Number(args.trim());
+      const at = session.displays.findIndex((d) => d.id === id);
+      if (id === 0) session.displays.length = 0;
+      else if (at >= 0) session.displays.splice(at, 1);
+      else throw new CommandError(`no display ${args.trim()}`);
+    },
+  },
+  {
+    names: ['backtrace', 'bt', 'where', 'w'],
+    group: 'data',
+    usage: '',
+    help: 'the call chain of the selected task',
+    run: (session) => {
+      const frames = session.inspector.frames();
+      if (frames.length === 0) session.print('no kernel function is running in this task');
+      for (const [n, frame] of [...frames].reverse().entries()) {
+        const mark = n === session.frameIndex ? '*' : ' ';
+        session.print(`${mark}#${n} ${frame.fn}() at ${frame.file}:${frame.line}`);
+      }
+    },
+  },
+  {
+    names: ['up'],
+    group: 'data',
+    usage: '[COUNT]',
+    help: 'select the calling frame',
+    repeats: true,
+    run: (session, args) => moveFrame(session, countOf(args)),
+  },
+  {
+    names: ['down'],
+    group: 'data',
+    usage: '[COUNT]',
+    help: 'select the called frame',
+    repeats: true,
+    run: (session, args) => moveFrame(session, -countOf(args)),
+  },
+  {
+    names: ['frame', 'f'],
+    group: 'data',
+    usage: '[N]',
+    help: 'select frame N of the backtrace',
+    run: (session, args) => {
+      if (args.trim() !== '') moveFrame(session, Number(args.trim()) - session.frameIndex);
+      session.print(session.inspector.position(session.frameIndex));
+    },
+  },
+  {
+    names: ['list', 'l'],
+    group: 'data',
+    usage: '',
+    help: 'source around the current statement',
+    run: (session) => {
+      const source = session.source();
+      if (source.line === 0) throw new CommandError('no kernel function is running here');
+      const from = Math.max(1, source.line - 6);
+      for (let n = from; n <= Math.min(source.lines.length, source.line + 6); n++) {
+        const mark = n === source.line ? '=>' : '  ';
+        session.print(`${mark}${String(n).padStart(5)}  ${source.lines[n - 1] ?? ''}`);
+      }
+    },
+  },
+  {
+    names: ['info', 'i'],
+    group: 'data',
+    usage: infoNames.join('|'),
+    help: 'tables of what there is now',
+    run: (session, args) => infoCommands(session, args),
+    complete: () => infoNames,
+  },
+  {
+    names: ['vtop'],
+    group: 'walks',
+    usage: 'A ADDR',
+    help: 'translate an address as crash does: the entry at each level, the VMA, the page',
+    run: (session, args) => {
+      const { process, address } = processAndAddress(session, args);
+      for (const line of session.inspector.vtop(process, address)) session.print(line);
+    },
+  },
+  {
+    names: ['rmap'],
+    group: 'walks',
+    usage: 'A ADDR',
+    help: 'every mapping of the page there, and how a reverse-map walk finds it',
+    run: (session, args) => {
+      const { process, address } = processAndAddress(session, args);
+      for (const line of session.inspector.rmap(process, address)) session.print(line);
+    },
+  },
+  {
+    names: ['why'],
+    group: 'walks',
+    usage: 'EXPR',
+    help: 'the last write of a field: step, task, function',
+    run: (session, args) => {
+      if (args.trim() === '') throw new CommandError('why needs a field: why vma(A, p).vm_start');
+      const found = session.inspector.lastWriter(parseExpression(args, '<why>'), session.scope());
+      session.print(found);
+    },
+    complete: (session) => session.inspector.expressionWords(),
+  },
+];
+
+function moveFrame(session: Session, by: number): void {
+  const frames = session.inspector.frames();
+  const to = session.frameIndex + by;
+  if (frames.length === 0) throw new CommandError('no kernel function is running in this task');
+  if (!Number.isInteger(to) || to < 0) throw new CommandError('innermost frame selected');
+  if (to >= frames.length) throw new CommandError('outermost frame selected');
+  session.frameIndex = to;
+  session.print(session.inspector.position(to));
+}

@@ -1,0 +1,110 @@
+/** Help, settings, and starting again. */
+import { scheduleOf } from '../../scenario/run.ts';
+import { printSchedule } from '../../sim/schedule.ts';
+import { CommandError, type CommandGroup, type CommandSpec } from '../command-table.ts';
+import type { Session } from '../session.ts';
+
+const groupTitles: Readonly<Record<CommandGroup, string>> = {
+  running: 'Running',
+  reverse: 'Going back',
+  breakpoints: 'Breakpoints',
+  data: 'Looking',
+  walks: 'Reverse mapping',
+  session: 'Session',
+};
+
+function help(session: Session, args: string): void {
+  const word = args.trim();
+  if (word !== '') {
+    const command = session.findCommand(word);
+    if (command === undefined) throw new CommandError(`no command ${word}; help lists them`);
+    session.print(`${command.names.join(', ')} ${command.usage}`.trim());
+    session.print(`  ${command.help}`);
+    return;
+  }
+  for (const [group, title] of Object.entries(groupTitles)) {
+    const commands = session.commands.filter((c) => c.group === group);
+    if (commands.length === 0) continue;
+    session.print(`${title}:`, 'hint');
+    for (const c of commands) {
+      session.print(`  ${`${c.names[0]} ${c.usage}`.trim().padEnd(36)} ${c.help}`);
+    }
+  }
+}
+
+export const sessionCommands: readonly CommandSpec[] = [
+  {
+    names: ['help', 'h'],
+    group: 'session',
+    usage: '[COMMAND]',
+    help: 'what there is, or what one command does',
+    run: help,
+    complete: (session) => session.commands.map((c) => c.names[0]),
+  },
+  {
+    names: ['apropos'],
+    group: 'session',
+    usage: 'WORD',
+    help: 'commands, functions and events that a word occurs in',
+    run: (session, args) => {
+      const word = args.trim().toLowerCase();
+      if (word === '') throw new CommandError('apropos needs a word');
+      for (const c of session.commands) {
+        if (`${c.names.join(' ')} ${c.help}`.toLowerCase().includes(word)) {
+          session.print(`${c.names[0]} -- ${c.help}`);
+        }
+      }
+      for (const location of session.inspector.locations()) {
+        if (location.toLowerCase().includes(word)) session.print(location);
+      }
+    },
+  },
+  {
+    names: ['kernel'],
+    group: 'session',
+    usage: '[NAME]',
+    help: 'start the scenario again on another kernel; without a name, say which one runs',
+    run: (session, args) => {
+      if (args.trim() === '') session.print(session.kernel);
+      else session.restart(args.trim());
+    },
+  },
+  {
+    names: ['run', 'r'],
+    group: 'session',
+    usage: '',
+    help: 'start the scenario again from the beginning; breakpoints stay',
+    run: (session) => session.restart(session.kernel),
+  },
+  {
+    names: ['set'],
+    group: 'session',
+    usage: 'scheduler-locking on|off|step | stop-on-finding on|off',
+    help: 'change a setting',
+    run: (session, args) => {
+      const [name = '', value = ''] = args.trim().split(/\s+/);
+      if (name === 'scheduler-locking' && (value === 'on' || value === 'off' || value === 'step')) {
+        session.schedulerLocking = value;
+      } else if (name === 'stop-on-finding' && (value === 'on' || value === 'off')) {
+        session.stopOnFinding = value === 'on';
+      } else {
+        throw new CommandError('set scheduler-locking on|off|step, or set stop-on-finding on|off');
+      }
+    },
+    complete: () => ['scheduler-locking', 'stop-on-finding', 'on', 'off', 'step'],
+  },
+  {
+    names: ['schedule'],
+    group: 'session',
+    usage: '',
+    help: 'the interleaving of the races so far, as one word for --schedule',
+    run: (session) => session.print(printSchedule(scheduleOf(session.run, session.kernel))),
+  },
+  {
+    names: ['echo'],
+    group: 'session',
+    usage: 'TEXT',
+    help: 'print a text',
+    run: (session, args) => session.print(args),
+  },
+];

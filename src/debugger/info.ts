@@ -1,0 +1,193 @@
+/** `info X`: the views as text lines. */
+import { allEvents } from '../sim/event.ts';
+import { CommandError } from './command-table.ts';
+import type { Session } from './session.ts';
+import type { WalkView } from './view.ts';
+
+const hex = (n: number): string => `0x${n.toString(16)}`;
+
+function vmas(session: Session): void {
+  for (const mm of session.mms()) {
+    session.print(`${mm.process}  ${mm.mapCount} VMAs, ${mm.totalPages} pages`, 'hint');
+    for (const line of mm.picture) session.print(`  ${line}`);
+    for (const v of mm.vmas) {
+      session.print(
+        `  ${v.letter} ${v.start.toString(16)}-${v.end.toString(16)} ${v.perms} pgoff ${hex(v.pgoff)}` +
+          ` ${v.anonVma?.label ?? 'no anon_vma'} avcs ${v.avcs} present ${v.present}` +
+          `${v.swapped === 0 ? '' : ` swapped ${v.swapped}`} ${v.file} [${v.vmFlags}]`,
+      );
+    }
+  }
+}
+
+function anonVmas(session: Session): void {
+  const { nodes } = session.anonVmas();
+  if (nodes.length === 0) session.print('no anon_vma yet: nothing has been written to');
+  for (const n of nodes) {
+    session.print(
+      `${'  '.repeat(n.depth)}${n.ref.label} refcount ${n.refcount} children ${n.numChildren} active ${n.numActiveVmas}` +
+        `${n.lockedBy === '' ? '' : ` locked by ${n.lockedBy}`}`,
+    );
+    for (const { vma, process, mark } of n.vmas) {
+      session.print(
+        `${'  '.repeat(n.depth + 1)}- ${process} ${vma.label}${mark === 'none' ? '' : ` <${mark}>`}`,
+      );
+    }
+  }
+}
+
+function avcs(session: Session): void {
+  const { nodes, rows } = session.anonVmas();
+  for (const row of rows) {
+    const links = row.cells
+      .map((cell, i) =>
+        cell.link === 'none' ? '' : `${nodes[i]?.ref.label}${cell.link === 'own' ? '*' : ''}`,
+      )
+      .filter((text) => text !== '');
+    session.print(`${row.process} ${row.vma.label}: ${links.join(' ')}`);
+  }
+}
+
+function pte(session: Session): void {
+  const view = session.pageTables();
+  if (view === null) throw new CommandError('select an address first: vtop A ADDR');
+  for (const level of view.levels) session.print(`${level.name} ${level.index}: ${level.entry}`);
+  for (const entry of view.entries) {
+    session.print(
+      `${entry.selected ? '=>' : '  '} ${hex(entry.address)} ${entry.text} ${entry.bits}`,
+    );
+  }
+}
+
+function pages(session: Session): void {
+  const page = session.page();
+  if (page === null) throw new CommandError('select a page first: rmap A ADDR');
+  for (const f of page.fields) session.print(`${f.name} = ${f.value}`);
+  for (const m of page.mappings) {
+    session.print(
+      `mapped by ${m.process} at ${hex(m.address)} ${m.pte} via ${m.via === '' ? 'nothing: no walk finds it' : m.via}`,
+    );
+  }
+}
+
+function locks(session: Session): void {
+  const view = session.locks();
+  if (view.locks.length === 0) session.print('no lock is held');
+  for (const l of view.locks) {
+    const holders = l.holders.map((h) => `${h.task} (${h.mode})`).join(', ');
+    const waiters = l.waiters.map((w) => `${w.task} (${w.mode})`).join(', ');
+    session.print(
+      `${l.cls} ${l.ref.label} held by ${holders || 'nobody'}${waiters === '' ? '' : `, waiting: ${waiters}`}`,
+    );
+  }
+  for (const edge of view.order) session.print(`  ${edge.from} -> ${edge.to} (${edge.count})`);
+}
+
+function tasks(session: Session): void {
+  for (const t of session.tasks()) {
+    session.print(
+      `${t.selected ? '*' : ' '} ${String(t.id).padStart(3)} ${t.name.padEnd(10)} ${t.state.padEnd(9)}` +
+        `${t.operation}${t.waitsFor === '' ? '' : ` waits for ${t.waitsFor}`}`,
+    );
+  }
+}
+
+/** One walk: a line per visit and its cost. */
+export function walkLines(walk: WalkView): string[] {
+  const lines = [
+    `walk ${walk.id}: ${walk.purpose} by ${walk.task} of ${walk.page.label} through ${walk.anonVma?.label ?? 'a file'}`,
+  ];
+  for (const v of walk.visits) {
+    lines.push(
+      `  ${String(v.index).padStart(3)} step ${v.step} ${v.process} ${v.vma.label} ${hex(v.address)} ${v.result}${v.ptes > 0 ? ` ptes ${v.ptes}` : ''} cost ${v.cost}`,
+    );
+  }
+  lines.push(
+    `  ${walk.visited} visited, ${walk.hits} hit, ${walk.wasted} wasted, ${walk.ptes} PTEs, ${walk.locksTaken} locks, ${walk.steps} steps${walk.endedAt < 0 ? ' (running)' : ''}`,
+  );
+  return lines;
+}
+
+function walk(session: Session): void {
+  const last = session.walks().at(-1);
+  if (last === undefined) session.print('no reverse-map walk yet');
+  else for (const line of walkLines(last)) session.print(line);
+}
+
+function costs(session: Session): void {
+  for (const w of session.walks()) {
+    session.print(
+      `walk ${w.id} ${w.purpose.padEnd(24)} visited ${w.visited} hits ${w.hits} wasted ${w.wasted} ptes ${w.ptes} locks ${w.locksTaken} steps ${w.steps}`,
+    );
+  }
+}
+
+function breakpoints(session: Session): void {
+  const list = session.breakpoints.list();
+  if (list.length === 0) session.print('no breakpoints');
+  for (const b of list) {
+    session.print(
+      `${b.id} ${b.log === null ? b.kind : 'logpoint'} ${b.enabled ? 'y' : 'n'} ${b.spec}` +
+        `${b.task === null ? '' : ` task ${b.task}`}${b.condition === null ? '' : ` if ${b.condition.text}`}` +
+        `${b.hits === 0 ? '' : `, hit ${b.hits} times`}`,
+    );
+    for (const line of b.commands) session.print(`    ${line}`);
+  }
+}
+
+function locals(session: Session): void {
+  const view = session.source();
+  if (view.locals.length === 0) session.print('no locals here');
+  for (const l of view.locals) session.print(`${l.name} = ${l.value}`);
+}
+
+function findings(session: Session): void {
+  const list = session.findings();
+  if (list.length === 0) session.print('no findings');
+  for (const f of list) session.print(`step ${f.step} ${f.task}: ${f.kind}: ${f.text}`);
+}
+
+function events(session: Session): void {
+  const { total } = session.events(0, 0, '');
+  const view = session.events(Math.max(0, total - 20), 20, '');
+  for (const e of view.rows) {
+    session.print(
+      `${String(e.step).padStart(8)} ${e.task.padEnd(10)} ${e.name} ${e.fields.map((f) => `${f.name}=${f.value}`).join(' ')}`,
+    );
+  }
+  session.print(`${total} events so far; ${allEvents().length} kinds (rmapdbg events)`, 'hint');
+}
+
+function marks(session: Session): void {
+  for (const [name, step] of session.marks) session.print(`${name}: step ${step}`);
+  session.print(`history: steps ${session.machine.firstStep} to ${session.machine.endStep}`);
+}
+
+const infos: Readonly<Record<string, (session: Session) => void>> = {
+  vmas,
+  anon_vma: anonVmas,
+  avcs,
+  pte,
+  pages,
+  locks,
+  tasks,
+  walk,
+  costs,
+  breakpoints,
+  locals,
+  findings,
+  events,
+  marks,
+};
+
+export const infoNames: readonly string[] = Object.keys(infos);
+
+/** Runs `info NAME`; an unambiguous prefix will do. */
+export function infoCommands(session: Session, args: string): void {
+  const word = args.trim().split(/\s+/)[0] ?? '';
+  const exact = infos[word];
+  const close = infoNames.filter((name) => word !== '' && name.startsWith(word));
+  const chosen = exact ?? (close.length === 1 ? infos[close[0] as string] : undefined);
+  if (chosen === undefined) throw new CommandError(`info takes ${infoNames.join(', ')}`);
+  chosen(session);
+}

@@ -1,0 +1,89 @@
+/** From a scenario's text to a session. */
+
+import { hashText } from '../base/hash.ts';
+import { judge } from '../check/judges.ts';
+import { bootMachine, spawnInit, spawnKernelThread } from '../linux/boot.ts';
+import { selectKernel } from '../linux/kernels.ts';
+import type { Scenario } from '../scenario/ast.ts';
+import type { ScenarioError } from '../scenario/errors.ts';
+import { loadScenario } from '../scenario/load.ts';
+import { ScenarioRun } from '../scenario/run.ts';
+import type { TouchPolicy } from '../scenario/trace-run.ts';
+import type { Machine } from '../sim/machine.ts';
+import { plannedChoices, refuseMismatch, type Schedule, ScheduleError } from '../sim/schedule.ts';
+import { Session } from './session.ts';
+
+export interface OpenOptions {
+  readonly file: string;
+  /** Preset; default: the first of the scenario's `kernels`, else v6.18. */
+  readonly kernel?: string;
+  readonly patch?: readonly string[];
+  readonly without?: readonly string[];
+  readonly seed?: number;
+  readonly schedule?: Schedule;
+  readonly touch?: TouchPolicy;
+  readonly stopOnFinding?: boolean;
+}
+
+/** A scenario that could not be read: every error found, in order of line. */
+export interface OpenFailure {
+  readonly errors: readonly ScenarioError[];
+}
+
+const DEFAULT_KERNEL = 'v6.18';
+const PAGE = 4096;
+/** Physical memory of a script's machine, and of a recorded program's: bytes. */
+const SCRIPT_MEMORY = 64 * 1024 * 1024;
+const TRACE_MEMORY = 1024 * 1024 * 1024;
+const DEFAULT_SWAP = 16 * 1024 * 1024;
+
+function configNumber(scenario: Scenario, key: string, otherwise: number): number {
+  const entry = scenario.header.config.find((c) => c.key === key);
+  return typeof entry?.value === 'number' ? entry.value : otherwise;
+}
+
+/** Brute-force truth after an operation: what the judges say becomes findings. */
+function report(machine: Machine): void {
+  for (const { kind, text, evidence } of judge(machine, 'operation-end')) {
+    machine.report(kind, text, evidence);
+  }
+}
+
+/** Reads a scenario and boots it. Throws KernelError for an unknown kernel or feature,
+ * ScheduleError for a schedule of another scenario or kernel. */
+export function openSession(text: string, options: OpenOptions): Session | OpenFailure {
+  const { scenario, errors } = loadScenario(text, { file: options.file });
+  if (errors.length > 0) return { errors };
+  const kernel = options.kernel ?? scenario.header.kernels?.kernels[0]?.text ?? DEFAULT_KERNEL;
+  const trace = scenario.origin === 'trace';
+  const memory = configNumber(scenario, 'memory', trace ? TRACE_MEMORY : SCRIPT_MEMORY);
+  const swap = configNumber(scenario, 'swap', DEFAULT_SWAP);
+  return new Session({
+    title: scenario.header.title?.text ?? options.file,
+    file: options.file,
+    kernel,
+    ...(options.stopOnFinding === undefined ? {} : { stopOnFinding: options.stopOnFinding }),
+    boot: (name) => {
+      if (options.schedule !== undefined) {
+        const refusal = refuseMismatch(options.schedule, name, hashText(text));
+        if (refusal !== null) throw new ScheduleError('damaged', refusal);
+      }
+      const machine = bootMachine({
+        kernel: selectKernel(name, options.patch ?? [], options.without ?? []),
+        memoryPages: Math.floor(memory / PAGE),
+        swapPages: Math.floor(swap / PAGE),
+      });
+      if (options.schedule !== undefined)
+        machine.setChooser(plannedChoices(options.schedule.choices));
+      const run = new ScenarioRun(scenario, machine, {
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+        ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
+        touch: options.touch ?? 'writable',
+        spawnFirst: (process) => spawnInit(machine, process),
+        spawnKernelThread: (thread) => spawnKernelThread(machine, thread),
+        operationDone: () => report(machine),
+      });
+      return { machine, run };
+    },
+  });
+}

@@ -1,0 +1,653 @@
+/**
+ * A debugging session: one scenario on one machine, and everything the user can do with it. Every
+ * front end (TUI, batch, tests) is a client of this class through SessionView.
+ *
+ * The session runs nothing by itself: a verb (step, continue, goto ...) begins in execute() and is
+ * carried on by pump(), so that a front end can draw, and interrupt, between slices.
+ */
+
+import type { Command, Expect, Expr, Print } from '../scenario/ast.ts';
+import { formatScenarioError, ScenarioError } from '../scenario/errors.ts';
+import { parseExpression } from '../scenario/expr.ts';
+import type { ScenarioRun } from '../scenario/run.ts';
+import { didYouMean } from '../scenario/suggest.ts';
+import { eventAt } from '../sim/event.ts';
+import type { Machine } from '../sim/machine.ts';
+import { siteInfo } from '../sim/site.ts';
+import { type Breakpoint, Breakpoints, LocationError } from './breakpoints.ts';
+import { CommandError, type CommandSpec } from './command-table.ts';
+import { breakpointCommands } from './commands/breakpoints.ts';
+import { dataCommands } from './commands/data.ts';
+import { runningCommands } from './commands/running.ts';
+import { sessionCommands } from './commands/session.ts';
+import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
+import { Inspector } from './inspector.ts';
+import type { Verb } from './verbs.ts';
+import type {
+  AnonVmaView,
+  Completion,
+  EventsView,
+  FindingView,
+  LocksView,
+  MmView,
+  OutputLine,
+  PageTablesView,
+  PageView,
+  Ref,
+  SessionView,
+  SourceView,
+  StatusView,
+  TaskView,
+  WalkView,
+} from './view.ts';
+
+/** What makes a session: a machine freshly booted and the driver of its scenario. */
+export interface SessionParts {
+  readonly machine: Machine;
+  readonly run: ScenarioRun;
+}
+
+export interface SessionOptions {
+  readonly title: string;
+  readonly file: string;
+  /** Boots a machine and its driver for a kernel; called again by `kernel NAME`. Throws for an unknown name. */
+  readonly boot: (kernel: string) => SessionParts;
+  readonly kernel: string;
+  /** Whether a finding stops a run. */
+  readonly stopOnFinding?: boolean;
+}
+
+export const commandTable: readonly CommandSpec[] = [
+  ...runningCommands,
+  ...breakpointCommands,
+  ...dataCommands,
+  ...sessionCommands,
+];
+
+export class Session implements SessionView {
+  machine: Machine;
+  run: ScenarioRun;
+  inspector: Inspector;
+  kernel: string;
+  readonly options: SessionOptions;
+  readonly commands = commandTable;
+  readonly breakpoints = new Breakpoints();
+  readonly marks = new Map<string, number>();
+  readonly displays: { readonly id: number; readonly text: string; readonly expr: Expr }[] = [];
+  /** Frame that up/down selected: 0 is the innermost. */
+  frameIndex = 0;
+  schedulerLocking: 'off' | 'on' | 'step' = 'step';
+  stopOnFinding: boolean;
+  failures = 0;
+  #output: OutputLine[] = [];
+  #verb: Verb | null = null;
+  #interrupted = false;
+  #stop = '';
+  #hit: { readonly breakpoint: Breakpoint; readonly text: string } | null = null;
+  #finished = false;
+  #last = '';
+  #findingsSeen = 0;
+  /** Command statements of the scenario already executed, by statement index. */
+  readonly #commandsDone = new Set<number>();
+  /** Output of expect and print statements already shown. */
+  readonly #statementsDone = new Map<number, number>();
+  #pendingCommands: string[] = [];
+  /** Steps that reverse-continue has still to try, earliest first. */
+  #candidates: number[] | null = null;
+  /** Positions before each jump, for back and forward. */
+  readonly #past: number[] = [];
+  readonly #future: number[] = [];
+  #defining: { readonly breakpoint: Breakpoint; readonly lines: string[] } | null = null;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.kernel = options.kernel;
+    this.stopOnFinding = options.stopOnFinding ?? true;
+    const parts = options.boot(options.kernel);
+    this.machine = parts.machine;
+    this.run = parts.run;
+    this.inspector = new Inspector(parts.machine, parts.run);
+    this.rearm();
+  }
+
+  /** Starts the scenario again, on another kernel if asked. Breakpoints and marks by name stay. */
+  restart(kernel: string): void {
+    const parts = this.options.boot(kernel);
+    this.kernel = kernel;
+    this.machine = parts.machine;
+    this.run = parts.run;
+    this.inspector = new Inspector(parts.machine, parts.run);
+    this.#verb = null;
+    this.#finished = false;
+    this.#stop = `${this.options.title} on ${kernel}`;
+    this.#findingsSeen = 0;
+    this.#statementsDone.clear();
+    this.marks.clear();
+    this.#past.length = 0;
+    this.#future.length = 0;
+    this.rearm();
+  }
+
+  // ---------------------------------------------------------------- output
+
+  print(text: string, role: OutputLine['role'] = 'text'): void {
+    for (const line of text.split('\n')) this.#output.push({ role, text: line });
+  }
+
+  takeOutput(): readonly OutputLine[] {
+    const lines = this.#output;
+    this.#output = [];
+    return lines;
+  }
+
+  // ---------------------------------------------------------------- commands
+
+  findCommand(word: string): CommandSpec | undefined {
+    const exact = commandTable.find((c) => c.names.includes(word));
+    if (exact !== undefined) return exact;
+    // As gdb: an unambiguous prefix will do.
+    const prefixed = commandTable.filter((c) => c.names[0].startsWith(word));
+    return prefixed.length === 1 ? prefixed[0] : undefined;
+  }
+
+  execute(line: string): void {
+    if (this.#defining !== null) {
+      this.#define(line.trim());
+      return;
+    }
+    const text = line.trim() === '' ? this.#last : line.trim();
+    if (text === '' || text.startsWith('#')) return;
+    const [, word = '', args = ''] = /^([\w-]+!?|!)\s*(.*)$/s.exec(text) ?? ['', text, ''];
+    const command = this.findCommand(word);
+    if (command === undefined) {
+      const names = commandTable.flatMap((c) => c.names);
+      const hint = didYouMean(word, names);
+      this.print(
+        `undefined command: ${word}${hint === undefined ? '; try help' : `; ${hint}`}`,
+        'error',
+      );
+      return;
+    }
+    this.#last = command.repeats === true ? text : '';
+    this.guard(() => command.run(this, args));
+  }
+
+  /** Runs something the user asked for; user errors become output, never exceptions. */
+  guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof ScenarioError) this.print(formatScenarioError(error), 'error');
+      else if (
+        error instanceof CommandError ||
+        error instanceof LocationError ||
+        error instanceof ExpressionError
+      ) {
+        this.print(error.message, 'error');
+      } else throw error;
+    }
+  }
+
+  /** Reads `commands` bodies line by line until `end`. */
+  beginCommands(breakpoint: Breakpoint): void {
+    this.#defining = { breakpoint, lines: [] };
+  }
+
+  #define(line: string): void {
+    const defining = this.#defining;
+    if (defining === null) return;
+    if (line !== 'end') {
+      defining.lines.push(line);
+      return;
+    }
+    defining.breakpoint.commands = defining.lines;
+    this.#defining = null;
+  }
+
+  complete(line: string, cursor: number): readonly Completion[] {
+    const before = line.slice(0, cursor);
+    const space = before.search(/\s/);
+    if (space < 0) {
+      return commandTable
+        .filter((c) => c.names[0].startsWith(before))
+        .map((c) => ({ text: c.names[0], help: c.help }));
+    }
+    const command = this.findCommand(before.slice(0, space));
+    if (command?.complete === undefined) return [];
+    const word = /[^\s]*$/.exec(before)?.[0] ?? '';
+    const found: Completion[] = [];
+    for (const text of command.complete(this)) {
+      if (text.startsWith(word)) found.push({ text, help: '' });
+      if (found.length >= 200) break;
+    }
+    return found;
+  }
+
+  // ---------------------------------------------------------------- breakpoints
+
+  rearm(): void {
+    const { sites, events } = this.breakpoints.armed();
+    this.machine.arm(sites, events, (kind, id) => this.#onBreak(kind, id));
+  }
+
+  #onBreak(kind: 'site' | 'event', id: number): void {
+    for (const breakpoint of this.breakpoints.list()) {
+      if (!breakpoint.enabled) continue;
+      const matches =
+        kind === 'site'
+          ? breakpoint.sites.includes(id)
+          : breakpoint.events.includes(eventAt(id).type.id);
+      if (!matches || !this.#passes(breakpoint, kind === 'event' ? id : -1)) continue;
+      breakpoint.hits++;
+      if (breakpoint.ignore > 0) {
+        breakpoint.ignore--;
+        continue;
+      }
+      const what =
+        kind === 'event'
+          ? this.inspector.eventText(id)
+          : `${siteInfo(id).fn}() at ${siteInfo(id).file}:${siteInfo(id).line}`;
+      if (breakpoint.log !== null) {
+        this.print(this.#logText(breakpoint.log, kind === 'event' ? id : -1, what));
+        continue;
+      }
+      this.#hit ??= { breakpoint, text: what };
+      this.machine.park();
+    }
+  }
+
+  /** Task filter and condition of a breakpoint, at the moment it is hit. */
+  #passes(breakpoint: Breakpoint, event: number): boolean {
+    if (breakpoint.task !== null && this.inspector.runningTaskName() !== breakpoint.task)
+      return false;
+    if (breakpoint.condition === null) return true;
+    try {
+      const value = evaluate(breakpoint.condition.expr, this.scope(event));
+      return isTrue(value);
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      this.print(
+        `error in the condition of breakpoint ${breakpoint.id}: ${error.message}`,
+        'error',
+      );
+      return true;
+    }
+  }
+
+  #logText(format: string, event: number, what: string): string {
+    if (format === '') return what;
+    return format.replace(/\{([^}]*)\}/g, (_all, text: string) => {
+      try {
+        return formatValue(evaluate(parseExpression(text), this.scope(event)));
+      } catch (error) {
+        return error instanceof Error ? `<${error.message}>` : '<?>';
+      }
+    });
+  }
+
+  /** Names for expressions: the scenario's variables and actors, the fields of an event, `$step`. */
+  scope(event = -1): Scope {
+    return this.inspector.scope(this.driverState(), event);
+  }
+
+  // ---------------------------------------------------------------- running
+
+  /** The driver's state at the current position, which may be in the past. */
+  driverState(): ScenarioRun['state'] {
+    if (this.machine.atEnd()) return this.run.state;
+    const slice = this.machine.currentSlice();
+    return (slice?.driver as ScenarioRun['state'] | undefined) ?? this.run.state;
+  }
+
+  begin(verb: Verb): void {
+    if (this.#verb !== null) throw new CommandError('something is running; interrupt it first');
+    this.inspector.beginRun();
+    this.frameIndex = 0;
+    this.#hit = null;
+    this.#interrupted = false;
+    this.#verb = verb;
+  }
+
+  /** A verb that is over at once, such as a jump back in time. */
+  jump(step: number, text: string): void {
+    this.#past.push(this.machine.step);
+    this.#future.length = 0;
+    this.#arrive(step, text);
+  }
+
+  #arrive(step: number, text: string): void {
+    this.inspector.beginRun();
+    this.frameIndex = 0;
+    this.machine.seek(step);
+    this.#stopped(text);
+  }
+
+  /** Goes to the position before (or, with `forward`, after) the last jump. */
+  history(forward: boolean): void {
+    const from = forward ? this.#future : this.#past;
+    const to = forward ? this.#past : this.#future;
+    const step = from.pop();
+    if (step === undefined)
+      throw new CommandError(`no position to go ${forward ? 'forward' : 'back'} to`);
+    to.push(this.machine.step);
+    this.#arrive(step, `step ${step}`);
+  }
+
+  interrupt(): void {
+    this.#interrupted = true;
+  }
+
+  get busy(): boolean {
+    return this.#verb !== null;
+  }
+
+  get finished(): boolean {
+    return this.#finished && this.machine.atEnd();
+  }
+
+  pump(budgetSteps: number): 'running' | 'stopped' {
+    const verb = this.#verb;
+    if (verb === null) return 'stopped';
+    let left = Math.max(1, budgetSteps);
+    if (this.#candidates !== null) {
+      // A candidate costs about as much as some ten thousand statements: its generators are rebuilt.
+      for (; left > 0; left -= 10_000) {
+        if (this.#interrupted) {
+          this.#candidates = null;
+          return this.#end('Interrupted.');
+        }
+        if (this.#searchBack()) return 'stopped';
+      }
+      return 'running';
+    }
+    const watches = this.breakpoints.watchpoints().length > 0;
+    try {
+      while (left > 0) {
+        if (this.#interrupted) return this.#end('Interrupted.');
+        const before = this.machine.step;
+        const watched = watches ? this.inspector.watchValues(this.breakpoints, this.scope()) : null;
+        const ended = this.#advance(watches ? 1 : Math.min(left, verb.every), verb.only);
+        left -= Math.max(1, this.machine.step - before);
+        if (watched !== null) this.#watch(watched);
+        if (this.#hit !== null) {
+          const { breakpoint, text } = this.#hit;
+          if (breakpoint.temporary) this.breakpoints.delete(breakpoint.id);
+          this.rearm();
+          const label =
+            breakpoint.kind === 'watch'
+              ? 'Watchpoint'
+              : breakpoint.temporary
+                ? 'Temporary breakpoint'
+                : 'Breakpoint';
+          this.#pendingCommands = [...breakpoint.commands];
+          return this.#end(`${label} ${breakpoint.id}, ${text}`);
+        }
+        const findings = this.machine.findings();
+        if (findings.length > this.#findingsSeen) {
+          const finding = findings[this.#findingsSeen];
+          this.#findingsSeen = findings.length;
+          if (finding !== undefined && this.stopOnFinding) {
+            return this.#end(`Finding: ${finding.kind}: ${finding.text}`);
+          }
+        }
+        if (ended !== '') return this.#end(ended);
+        if (verb.done()) return this.#end('');
+      }
+    } catch (error) {
+      if (error instanceof ScenarioError) {
+        this.failures++;
+        this.print(formatScenarioError(error), 'error');
+        return this.#end('The scenario cannot go on.');
+      }
+      throw error;
+    }
+    return 'running';
+  }
+
+  /** Runs at most `steps` statements; returns why the whole run is over, or ''. */
+  #advance(steps: number, only: number): string {
+    const { machine, run } = this;
+    if (!machine.atEnd() && machine.replay(steps)) return '';
+    if (only !== 0 && run.choosable().includes(only)) run.choose(only);
+    const decision = run.next();
+    switch (decision.kind) {
+      case 'run':
+        machine.run(decision.task, Math.min(decision.fuel, steps - 1), run.state);
+        return '';
+      case 'statement':
+        this.#statement(decision.statement);
+        run.passStatement();
+        return '';
+      case 'stuck':
+        this.#finished = true;
+        machine.report('deadlock', decision.text);
+        return decision.text;
+      case 'end':
+        this.#finished = true;
+        return 'The scenario has ended.';
+    }
+  }
+
+  #statement(statement: Command | Expect | Print): void {
+    const at = this.run.state.at;
+    if (statement.kind === 'command') {
+      if (this.#commandsDone.has(at)) return;
+      this.#commandsDone.add(at);
+      this.#scriptCommand(statement);
+      return;
+    }
+    const done = this.#statementsDone.get(at) === this.machine.step;
+    this.#statementsDone.set(at, this.machine.step);
+    const value = evaluate(statement.expr, this.scope());
+    if (done) return;
+    if (statement.kind === 'print') {
+      this.print(`${this.sourceText(statement.expr)} = ${formatValue(value)}`);
+      return;
+    }
+    if (isTrue(value)) return;
+    this.failures++;
+    const parts = this.inspector.explain(statement.expr, this.scope());
+    this.print(
+      `${this.options.file}:${statement.span.line}: expectation failed: ${this.sourceText(statement.expr)}${parts}`,
+      'error',
+    );
+  }
+
+  /** The text of an expression as the scenario has it. */
+  sourceText(expr: Expr): string {
+    const { offset, length } = expr.span;
+    return this.run.scenario.source.text.slice(offset, offset + length);
+  }
+
+  /** A debugger command in a script: verbs would run the script inside itself and are refused. */
+  #scriptCommand(statement: Command): void {
+    const command = this.findCommand(statement.word);
+    if (command?.group === 'running' || command?.group === 'reverse') {
+      this.print(
+        `${this.options.file}:${statement.span.line}: ${statement.word} is ignored in a script`,
+        'hint',
+      );
+      return;
+    }
+    this.execute(`${statement.word} ${statement.rest}`.trim());
+    for (const line of statement.body ?? []) this.execute(line.text);
+    if (statement.body !== undefined) this.execute('end');
+  }
+
+  #watch(before: ReadonlyMap<number, string>): void {
+    const now = this.inspector.watchValues(this.breakpoints, this.scope());
+    for (const [id, value] of now) {
+      const old = before.get(id);
+      const breakpoint = this.breakpoints.get(id);
+      if (old === value || old === undefined || breakpoint === undefined) continue;
+      breakpoint.hits++;
+      if (breakpoint.ignore > 0) {
+        breakpoint.ignore--;
+        continue;
+      }
+      this.#hit ??= { breakpoint, text: `${breakpoint.spec}: ${old} -> ${value}` };
+    }
+  }
+
+  #end(text: string): 'stopped' {
+    this.#verb = null;
+    this.#stopped(text);
+    const commands = this.#pendingCommands;
+    this.#pendingCommands = [];
+    for (const line of commands) this.execute(line);
+    return 'stopped';
+  }
+
+  #stopped(text: string): void {
+    this.#findingsSeen = this.machine.findings().length;
+    this.machine.revive();
+    this.#stop = text;
+    if (text !== '') this.print(text, 'stop');
+    const here = this.inspector.position();
+    if (here !== '') this.print(here, 'stop');
+    for (const display of this.displays) {
+      this.guard(() => {
+        this.print(
+          `${display.id}: ${display.text} = ${formatValue(evaluate(display.expr, this.scope()))}`,
+        );
+      });
+    }
+  }
+
+  /** Begins the search for the previous stop of a breakpoint; pump() carries it on. */
+  reverseContinue(): void {
+    const { machine } = this;
+    const { sites, events } = this.breakpoints.armed();
+    // Each candidate is the step before which a breakpoint may be hit by executing one statement.
+    const candidates = new Set<number>();
+    for (const step of this.inspector.eventSteps(events)) candidates.add(step);
+    if (sites.size > 0) {
+      machine.findMarkBack((_task, site, _depth, step) => {
+        if (sites.has(site)) candidates.add(step - 1);
+        return false;
+      });
+    }
+    const now = machine.step;
+    const steps = [...candidates].filter((s) => s + 1 < now && s >= machine.firstStep);
+    steps.sort((a, b) => a - b);
+    this.begin({ name: 'reverse-continue', every: 1, only: 0, done: () => false });
+    this.#past.push(now);
+    this.#candidates = steps;
+  }
+
+  /** Tries the latest candidate left: true when the search is over. */
+  #searchBack(): boolean {
+    const { machine } = this;
+    const step = this.#candidates?.pop();
+    if (step === undefined) {
+      machine.seek(machine.firstStep);
+      this.#candidates = null;
+      this.#end('History begins here.');
+      return true;
+    }
+    machine.seek(step);
+    this.rearm();
+    this.#hit = null;
+    machine.replay(1);
+    const hit = this.#hit as { readonly breakpoint: Breakpoint; readonly text: string } | null;
+    if (hit === null) return false;
+    this.#candidates = null;
+    this.#end(`Breakpoint ${hit.breakpoint.id}, ${hit.text}`);
+    return true;
+  }
+
+  /** Throws the future away and makes `task` run next. */
+  divert(task: number): void {
+    if (!this.machine.atEnd()) {
+      this.machine.truncate();
+      this.inspector.forget();
+      this.run.restore(this.machine.slices.at(-1)?.driver);
+      this.#finished = false;
+    }
+    if (!this.run.choosable().includes(task)) {
+      throw new CommandError('that task cannot run here: `choices` lists those that can');
+    }
+    this.run.choose(task);
+  }
+
+  // ---------------------------------------------------------------- views
+
+  status(): StatusView {
+    const { machine, run } = this;
+    const state = this.driverState();
+    const statement = run.statement(state);
+    const line = state.flight?.operation.span.line ?? statement?.span.line ?? 0;
+    return {
+      title: this.options.title,
+      file: this.options.file,
+      kernel: this.kernel,
+      step: machine.step,
+      lastStep: machine.endStep,
+      ...this.inspector.where(),
+      statement: { line, text: this.inspector.lineText(line) },
+      stop: this.#stop,
+      running: this.#verb !== null,
+      finished: this.finished,
+      findings: this.findings(),
+      marks: [...this.marks].map(([name, step]) => ({ name, step })),
+    };
+  }
+
+  findings(): readonly FindingView[] {
+    return this.machine.findings().map((f) => ({
+      kind: f.kind,
+      step: f.step,
+      task: this.machine.names[f.task] ?? '',
+      text: f.text,
+      evidence: f.evidence,
+    }));
+  }
+
+  select(ref: Ref): void {
+    this.inspector.select(ref);
+  }
+
+  selection(): readonly Ref[] {
+    return this.inspector.selected();
+  }
+
+  back(): boolean {
+    return this.inspector.back();
+  }
+
+  source(): SourceView {
+    return this.inspector.source(this.frameIndex, this.breakpoints);
+  }
+
+  tasks(): readonly TaskView[] {
+    return this.inspector.tasks();
+  }
+
+  mms(): readonly MmView[] {
+    return this.inspector.mms();
+  }
+
+  anonVmas(): AnonVmaView {
+    return this.inspector.anonVmas();
+  }
+
+  pageTables(): PageTablesView | null {
+    return this.inspector.pageTables();
+  }
+
+  page(): PageView | null {
+    return this.inspector.page();
+  }
+
+  locks(): LocksView {
+    return this.inspector.locks();
+  }
+
+  walks(): readonly WalkView[] {
+    return this.inspector.walks();
+  }
+
+  events(first: number, count: number, filter: string): EventsView {
+    return this.inspector.events(first, count, filter);
+  }
+}

@@ -1,0 +1,558 @@
+/**
+ * The driver: carries out a scenario on a machine. It decides what runs next (`next()`); whoever owns
+ * the machine runs it. All of its state is one immutable value, kept with every slice of history, so
+ * that after going back and taking another way the driver goes back too.
+ *
+ * Outside `race` one operation runs at a time, to its end. An operation that cannot go on (vfork waits
+ * for its child) stays in flight while the next lines run, and is finished as soon as it can be.
+ */
+import { assert } from '../base/assert.ts';
+import { hashText } from '../base/hash.ts';
+import { Prng } from '../base/prng.ts';
+import { taskByPid } from '../linux/describe.ts';
+import { operationNames } from '../linux/operations.ts';
+import { ENDLESS } from '../sim/cpu.ts';
+import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
+import { type Schedule, scheduleChoices } from '../sim/schedule.ts';
+import { type ArgumentValue, evaluateArgument, type Names } from './arguments.ts';
+import type {
+  Actor,
+  Command,
+  Expect,
+  Expr,
+  Operation,
+  Print,
+  Race,
+  Scenario,
+  Statement,
+} from './ast.ts';
+import { errnoName } from './errno.ts';
+import { ScenarioError } from './errors.ts';
+import { printOperation } from './print.ts';
+import { didYouMean } from './suggest.ts';
+import {
+  afterTraceOperation,
+  prepareTraceOperation,
+  type TouchPolicy,
+  traceOperationOptions,
+} from './trace-run.ts';
+
+/** One operation in flight, and the statement that it belongs to. */
+export interface Flight {
+  readonly task: number;
+  readonly operation: Operation;
+  /** Made by the driver (a touch, an inferred image mapping), not written in the scenario. */
+  readonly extra: boolean;
+}
+
+/** A race in progress: the operations each task still has to do, and who runs now. */
+interface RaceState {
+  readonly statement: Race;
+  /** Task of each column, in order of first appearance: the ordinals of a schedule. */
+  readonly tasks: readonly number[];
+  readonly queues: readonly (readonly Operation[])[];
+  readonly flights: readonly (Flight | null)[];
+  /** Column that runs, and the machine step at which the decision ends. */
+  readonly column: number;
+  readonly until: number;
+  /** When set, the decision ends with this operation instead (or when it blocks). */
+  readonly whole: Flight | null;
+  /** Decisions made so far in this race. */
+  readonly picks: number;
+}
+
+/** Everything the driver must go back to. */
+export interface RunState {
+  /** Index of the statement to do next (or being done). */
+  readonly at: number;
+  readonly variables: ReadonlyMap<string, number>;
+  readonly actors: ReadonlyMap<string, number>;
+  readonly flight: Flight | null;
+  /** Operations that wait for something only later lines bring about. */
+  readonly waiting: readonly Flight[];
+  /** Operations to do before the next statement. */
+  readonly queue: readonly { readonly task: number; readonly operation: Operation }[];
+  readonly race: RaceState | null;
+  /** Races finished: index into the schedule. */
+  readonly races: number;
+}
+
+export type Decision =
+  | { readonly kind: 'run'; readonly task: number; readonly fuel: number }
+  /** The caller evaluates it, then calls passStatement(). */
+  | { readonly kind: 'statement'; readonly statement: Command | Expect | Print }
+  | { readonly kind: 'stuck'; readonly text: string }
+  | { readonly kind: 'end' };
+
+/** A result that differs from what the scenario or the trace says. */
+export interface Report {
+  readonly kind: 'expectation' | 'divergence';
+  readonly line: number;
+  readonly step: number;
+  readonly text: string;
+}
+
+export interface RunOptions {
+  /** Without a schedule: 0 runs the tasks of a race one after the other, else a random interleaving. */
+  readonly seed?: number;
+  readonly schedule?: Schedule;
+  readonly touch?: TouchPolicy;
+  /** Creates the first process; returns its task. */
+  readonly spawnFirst: (name: string) => number;
+  /** Creates (or finds) a kernel thread. */
+  readonly spawnKernelThread: (name: string) => number;
+  /** Called when an operation has finished, before its result is used. */
+  readonly operationDone?: (flight: Flight, result: number) => void;
+}
+
+const start: RunState = {
+  at: 0,
+  variables: new Map(),
+  actors: new Map(),
+  flight: null,
+  waiting: [],
+  queue: [],
+  race: null,
+  races: 0,
+};
+
+/** Longest random slice of a race, in steps. */
+const maxRandomSlice = 40;
+
+export class ScenarioRun {
+  readonly scenario: Scenario;
+  readonly machine: Machine;
+  readonly #options: RunOptions;
+  readonly #reports = new Map<string, Report>();
+  /** Recorded calls left out because nothing simulates them: name to count. */
+  readonly unsimulated = new Map<string, number>();
+  state: RunState = start;
+  /** A task the user chose to run next in the current race, or 0. */
+  #chosen = 0;
+
+  constructor(scenario: Scenario, machine: Machine, options: RunOptions) {
+    this.scenario = scenario;
+    this.machine = machine;
+    this.#options = options;
+  }
+
+  /** Differences found up to the current step, in order of step. */
+  reports(): readonly Report[] {
+    const step = this.machine.step;
+    return [...this.#reports.values()].filter((r) => r.step <= step);
+  }
+
+  #report(kind: Report['kind'], line: number, text: string): void {
+    const step = this.machine.step;
+    this.#reports.set(`${line}:${text}`, { kind, line, step, text });
+  }
+
+  /** Statement being done or to be done next, or null at the end. */
+  statement(state: RunState = this.state): Statement | null {
+    return this.scenario.statements[state.at] ?? null;
+  }
+
+  names(state: RunState = this.state): Names {
+    return { variables: state.variables, actors: state.actors };
+  }
+
+  /** Goes back to a state that was handed to Machine.run() as `driver`. */
+  restore(state: unknown): void {
+    this.state = (state as RunState | undefined) ?? start;
+    for (const [key, report] of this.#reports) {
+      if (report.step > this.machine.step) this.#reports.delete(key);
+    }
+  }
+
+  /** Runs `task` next in the race in progress. */
+  choose(task: number): void {
+    this.#chosen = task;
+    const race = this.state.race;
+    if (race !== null) {
+      this.state = { ...this.state, race: { ...race, until: this.machine.step, whole: null } };
+    }
+  }
+
+  /** Tasks of the race in progress that could run now; empty outside a race. */
+  choosable(): readonly number[] {
+    const race = this.state.race;
+    if (race === null) return [];
+    return race.tasks.filter(
+      (task) => this.machine.block(task).op !== 0 && this.machine.enabled(task),
+    );
+  }
+
+  /** The caller has dealt with the statement that next() returned. */
+  passStatement(): void {
+    this.state = { ...this.state, at: this.state.at + 1 };
+  }
+
+  /**
+   * What must happen next. Starts operations on the machine as needed; the machine must be at the end
+   * of its history. Throws ScenarioError when the scenario cannot go on.
+   */
+  next(): Decision {
+    for (;;) {
+      if (this.state.race !== null) {
+        const decision = this.#nextInRace(this.state.race);
+        if (decision !== null) return decision;
+        continue;
+      }
+      const waiting = this.#wake();
+      if (waiting !== null) return waiting;
+      const { flight } = this.state;
+      if (flight !== null) {
+        if (this.machine.block(flight.task).op !== 0) {
+          if (this.machine.enabled(flight.task)) {
+            return { kind: 'run', task: flight.task, fuel: ENDLESS };
+          }
+          // vfork: later lines are the child's.
+          this.state = { ...this.state, flight: null, waiting: [...this.state.waiting, flight] };
+          if (!flight.extra) this.passStatement();
+          continue;
+        }
+        this.state = { ...this.state, flight: null };
+        this.#finish(flight);
+        if (!flight.extra) this.passStatement();
+        continue;
+      }
+      const queued = this.state.queue[0];
+      if (queued !== undefined) {
+        this.state = { ...this.state, queue: this.state.queue.slice(1) };
+        this.#begin(queued.task, queued.operation, true);
+        continue;
+      }
+      const statement = this.statement();
+      if (statement === null) {
+        const stuck = this.state.waiting[0];
+        if (stuck === undefined) return { kind: 'end' };
+        return {
+          kind: 'stuck',
+          text: `${stuck.operation.callee}() never finished: nothing is left to wake it`,
+        };
+      }
+      switch (statement.kind) {
+        case 'operation':
+          this.#startOperation(statement);
+          break;
+        case 'race':
+          this.#startRace(statement);
+          break;
+        case 'expect':
+        case 'print':
+        case 'command':
+          return { kind: 'statement', statement };
+        default:
+          this.passStatement();
+      }
+    }
+  }
+
+  /** Runs or finishes an operation that waited and now can go on. */
+  #wake(): Decision | null {
+    for (const flight of this.state.waiting) {
+      if (this.machine.block(flight.task).op === 0) {
+        this.state = { ...this.state, waiting: this.state.waiting.filter((f) => f !== flight) };
+        this.#finish(flight);
+        return this.#wake();
+      }
+      if (this.machine.enabled(flight.task))
+        return { kind: 'run', task: flight.task, fuel: ENDLESS };
+    }
+    return null;
+  }
+
+  // ---------------------------------------------------------------- operations
+
+  #task(actor: Actor, operation: Operation): number {
+    const name =
+      actor.kind === 'first' ? '' : actor.kind === 'pid' ? String(actor.pid) : actor.name;
+    if (actor.kind === 'kthread') {
+      const known = this.state.actors.get(name);
+      return known ?? this.#addActor(name, this.#options.spawnKernelThread(name));
+    }
+    const key = name === '' ? ([...this.state.actors.keys()][0] ?? 'A') : name;
+    const known = this.state.actors.get(key);
+    if (known !== undefined) return known;
+    const users = [...this.state.actors.keys()].filter((k) => !k.startsWith('k'));
+    if (users.length === 0) return this.#addActor(key, this.#options.spawnFirst(key));
+    const span = actor.kind === 'first' ? operation.span : actor.span;
+    throw new ScenarioError(this.scenario.source, span, {
+      message: `no process or thread is called ${key} here`,
+      expected: `one of ${[...this.state.actors.keys()].join(', ')}`,
+      hint: didYouMean(key, this.state.actors.keys()) ?? `make it first: ${key} = fork()`,
+    });
+  }
+
+  #addActor(name: string, task: number): number {
+    const actors = new Map(this.state.actors).set(name, task);
+    this.state = { ...this.state, actors };
+    return task;
+  }
+
+  #startOperation(operation: Operation): void {
+    if (!simulated.has(operation.callee)) {
+      this.#unsimulated(operation);
+      return;
+    }
+    const task = this.#task(operation.actor, operation);
+    const extra = prepareTraceOperation(this, task, operation);
+    if (extra.length > 0) {
+      this.state = { ...this.state, queue: extra.map((o) => ({ task, operation: o })) };
+      return;
+    }
+    this.#begin(task, operation, false);
+  }
+
+  /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
+  #unsimulated(operation: Operation): void {
+    if (operation.origin === 'script') {
+      throw new ScenarioError(this.scenario.source, operation.calleeSpan, {
+        message: `${operation.callee}() is not simulated`,
+        expected: [...simulated].join(', '),
+      });
+    }
+    this.unsimulated.set(operation.callee, (this.unsimulated.get(operation.callee) ?? 0) + 1);
+    this.passStatement();
+  }
+
+  #machineOperation(operation: Operation): MachineOperation {
+    const names = this.names();
+    const args: ArgumentValue[] = operation.args.map((arg) =>
+      evaluateArgument(arg, names, this.scenario.source),
+    );
+    const given = operation.origin === 'trace' ? traceOperationOptions(this, operation) : {};
+    const childName = operation.bind?.text ?? operation.child?.pid;
+    const options =
+      makesTask.has(operation.callee) && childName !== undefined
+        ? { ...given, name: String(childName) }
+        : given;
+    return {
+      name: operation.callee,
+      args,
+      options,
+      text: printOperation(operation),
+      line: operation.span.line,
+    };
+  }
+
+  #begin(task: number, operation: Operation, extra: boolean): void {
+    const block = this.machine.block(task);
+    if (block.dead === 1 || block.op !== 0) {
+      throw new ScenarioError(this.scenario.source, operation.span, {
+        message: block.op === 0 ? 'this task has ended' : 'this task is still inside an operation',
+        hint:
+          block.op === 0 ? undefined : `it waits in ${this.machine.operationOf(task)?.text ?? '?'}`,
+      });
+    }
+    this.machine.begin(task, this.#machineOperation(operation));
+    this.state = { ...this.state, flight: { task, operation, extra } };
+  }
+
+  /** Uses the result of a finished operation: names, expectations, the trace's follow-up. */
+  #finish(flight: Flight): void {
+    const { operation, task } = flight;
+    const result = this.machine.block(task).result;
+    this.#options.operationDone?.(flight, result);
+    if (operation.bind !== undefined) this.#bind(operation, result);
+    this.#compare(operation, result);
+    if (flight.extra) return;
+    const follow = afterTraceOperation(
+      this,
+      task,
+      operation,
+      result,
+      this.#options.touch ?? 'writable',
+    );
+    if (follow.length > 0) {
+      const queue = follow.map((o) => ({ task, operation: o }));
+      this.state = { ...this.state, queue: [...this.state.queue, ...queue] };
+    }
+  }
+
+  #bind(operation: Operation, result: number): void {
+    const name = operation.bind?.text ?? '';
+    if (result >= 0 && makesTask.has(operation.callee)) {
+      this.#addActor(name, taskByPid(this.machine, result));
+    } else {
+      const variables = new Map(this.state.variables).set(name, result);
+      this.state = { ...this.state, variables };
+    }
+  }
+
+  /** Names the task that a recorded fork made. */
+  addPid(pid: number, result: number): void {
+    this.#addActor(String(pid), taskByPid(this.machine, result));
+  }
+
+  #compare(operation: Operation, result: number): void {
+    const expected = operation.expectedResult;
+    if (expected === undefined || expected.kind === 'none') return;
+    const got = result < 0 && result > -4096 ? errnoName(-result) : String(result);
+    let wanted: string;
+    let same: boolean;
+    if (expected.kind === 'errno') {
+      wanted = expected.name;
+      same = result === -expected.errno;
+    } else if (expected.kind === 'signal') {
+      wanted = expected.name;
+      same = got === expected.name || (result < 0 && got === 'EFAULT');
+    } else {
+      const value = this.#expectedValue(expected.value);
+      wanted = String(value);
+      // A recorded pid or descriptor names something; the machine numbers its own.
+      same =
+        makesTask.has(operation.callee) || operation.callee.startsWith('open')
+          ? result >= 0
+          : result === value;
+    }
+    if (same) return;
+    const kind = operation.origin === 'trace' ? 'divergence' : 'expectation';
+    const shown = (text: string): string =>
+      /^\d{5,}$/.test(text) ? `0x${Number(text).toString(16)}` : text;
+    this.#report(
+      kind,
+      operation.span.line,
+      `${operation.callee}() returned ${shown(got)}, the ${operation.origin} says ${shown(wanted)}`,
+    );
+  }
+
+  #expectedValue(expr: Expr): number {
+    const value = evaluateArgument(expr, this.names(), this.scenario.source);
+    assert(typeof value === 'number', 'a result is a number');
+    return value;
+  }
+
+  // ---------------------------------------------------------------- races
+
+  #startRace(statement: Race): void {
+    const tasks: number[] = [];
+    const queues: Operation[][] = [];
+    for (const item of statement.body) {
+      if (item.kind !== 'operation') continue;
+      const task = this.#task(item.actor, item);
+      let column = tasks.indexOf(task);
+      if (column < 0) {
+        column = tasks.push(task) - 1;
+        queues.push([]);
+      }
+      queues[column]?.push(item);
+    }
+    this.state = {
+      ...this.state,
+      race: {
+        statement,
+        tasks,
+        queues,
+        flights: tasks.map(() => null),
+        column: -1,
+        until: 0,
+        whole: null,
+        picks: 0,
+      },
+    };
+  }
+
+  #nextInRace(race: RaceState): Decision | null {
+    // Finish what has finished; begin what each free task does next.
+    for (const [column, task] of race.tasks.entries()) {
+      const flight = race.flights[column] ?? null;
+      if (flight !== null && this.machine.block(task).op === 0) {
+        this.#setRace({ ...race, flights: race.flights.with(column, null) });
+        this.#finish(flight);
+        return null;
+      }
+      const operation = race.queues[column]?.[0];
+      if (flight === null && operation !== undefined && this.machine.block(task).dead === 0) {
+        const queues = race.queues.with(column, race.queues[column]?.slice(1) ?? []);
+        this.#begin(task, operation, false);
+        this.state = { ...this.state, flight: null };
+        this.#setRace({
+          ...race,
+          queues,
+          flights: race.flights.with(column, { task, operation, extra: false }),
+        });
+        return null;
+      }
+    }
+    if (race.flights.every((flight) => flight === null)) {
+      this.state = { ...this.state, race: null, races: this.state.races + 1 };
+      this.passStatement();
+      return null;
+    }
+    const enabled = race.tasks.filter(
+      (task, column) => race.flights[column] !== null && this.machine.enabled(task),
+    );
+    if (enabled.length === 0) {
+      const waits = race.tasks
+        .filter((task) => this.machine.block(task).op !== 0)
+        .map((task) => this.machine.names[task] ?? String(task));
+      return { kind: 'stuck', text: `deadlock: ${waits.join(', ')} wait for each other` };
+    }
+    const current = race.tasks[race.column];
+    if (current !== undefined && enabled.includes(current)) {
+      if (race.whole !== null && race.whole === race.flights[race.column]) {
+        return { kind: 'run', task: current, fuel: ENDLESS };
+      }
+      const left = race.until - this.machine.step;
+      if (left > 0) return { kind: 'run', task: current, fuel: left - 1 };
+    }
+    const { task, steps } = this.#pick(race, enabled);
+    const column = race.tasks.indexOf(task);
+    this.#setRace({
+      ...race,
+      column,
+      until: this.machine.step + steps,
+      whole: steps === 0 ? (race.flights[column] ?? null) : null,
+      picks: race.picks + 1,
+    });
+    return null;
+  }
+
+  #setRace(race: RaceState): void {
+    this.state = { ...this.state, race };
+  }
+
+  /** The task to run next and for how many steps; 0 = until its operation ends or blocks. */
+  #pick(race: RaceState, enabled: readonly number[]): { task: number; steps: number } {
+    if (this.#chosen !== 0 && enabled.includes(this.#chosen)) {
+      const task = this.#chosen;
+      this.#chosen = 0;
+      return { task, steps: 0 };
+    }
+    const planned = this.#options.schedule?.races[this.state.races]?.[race.picks];
+    if (planned !== undefined) {
+      const task = race.tasks[planned.task];
+      if (task !== undefined && enabled.includes(task)) return { task, steps: planned.steps };
+    }
+    const seed = this.#options.seed ?? 0;
+    if (seed === 0) return { task: enabled[0] as number, steps: 0 };
+    // Stateless: the same race position always draws the same numbers.
+    const prng = new Prng(Math.imul(seed, 0x9e3779b1) ^ (this.state.races * 0x10001 + race.picks));
+    return { task: prng.pick(enabled), steps: 1 + prng.below(maxRandomSlice) };
+  }
+}
+
+/** The interleaving of the races so far, as a schedule: what `--schedule` takes to see it again. */
+export function scheduleOf(run: ScenarioRun, kernel: string): Schedule {
+  const races: { task: number; steps: number }[][] = [];
+  for (const slice of run.machine.slices) {
+    const state = slice.driver as RunState | undefined;
+    if (state?.race === null || state === undefined) continue;
+    const list = races[state.races] ?? [];
+    races[state.races] = list;
+    list.push({
+      task: state.race.column,
+      steps: slice.end === 'fuel' ? slice.endStep - slice.step : 0,
+    });
+  }
+  return {
+    kernel,
+    scenarioHash: hashText(run.scenario.source.text),
+    races: Array.from(races, (race) => race ?? []),
+    choices: scheduleChoices(run.machine.choices()),
+  };
+}
+
+const simulated: ReadonlySet<string> = new Set(operationNames());
+const makesTask: ReadonlySet<string> = new Set(['fork', 'vfork', 'clone', 'clone3']);

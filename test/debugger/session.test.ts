@@ -1,0 +1,149 @@
+import { expect, test } from 'vitest';
+import { openSession } from '../../src/debugger/open.ts';
+import type { Session } from '../../src/debugger/session.ts';
+
+const family = `
+A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1)
+A: B = fork()
+A: C = fork()
+A: D = fork()
+C: store(p, 5)
+kernel: referenced(A, p)
+`;
+
+function open(text: string): Session {
+  const session = openSession(text, { file: 'test.mm' });
+  if ('errors' in session) throw new Error(session.errors.map((e) => e.message).join('\n'));
+  return session;
+}
+
+/** Runs a command to its end; returns what it printed. */
+function run(session: Session, line: string): string {
+  session.execute(line);
+  while (session.pump(50_000) === 'running') {}
+  return session
+    .takeOutput()
+    .map((l) => l.text)
+    .join('\n');
+}
+
+test('a walk can be stepped visit by visit and backwards, and its cost printed', () => {
+  const session = open(family);
+  run(session, 'break rmap:walk_visit');
+  const steps: number[] = [];
+  for (let visit = 1; visit <= 4; visit++) {
+    expect(run(session, 'continue')).toMatch(/Breakpoint 1, rmap:walk_visit/);
+    expect(session.walks().at(-1)?.visits.length).toBe(visit);
+    steps.push(session.status().step);
+  }
+  expect(run(session, 'reverse-continue')).toMatch(/Breakpoint 1/);
+  expect(session.status().step).toBe(steps[2]);
+  expect(session.walks().at(-1)?.visits.length).toBe(3);
+  expect(run(session, 'reverse-continue')).toMatch(/Breakpoint 1/);
+  expect(session.status().step).toBe(steps[1]);
+  // Forward again, inside recorded history.
+  run(session, 'continue');
+  expect(session.status().step).toBe(steps[2]);
+  run(session, 'delete');
+  run(session, 'continue');
+  expect(session.finished).toBe(true);
+  expect(run(session, 'print walk_cost(A, p).visited')).toMatch(/= 4$/);
+  expect(run(session, 'print walk_cost(A, p).wasted')).toMatch(/= 1$/);
+});
+
+test('every step back and forward again shows the same state', () => {
+  const session = open(family);
+  run(session, 'continue');
+  const end = session.status().lastStep;
+  const hash = session.machine.hash();
+  const trace = session.machine.traceHash();
+  for (const step of [end - 1, Math.floor(end / 2), Math.floor(end / 3), 1]) {
+    run(session, `goto ${step}`);
+    expect(session.status().step).toBe(step);
+    run(session, 'next');
+    run(session, 'step 5');
+    run(session, 'finish');
+    run(session, 'continue');
+    expect(session.status().step).toBe(end);
+    expect(session.machine.hash()).toBe(hash);
+    expect(session.machine.traceHash()).toBe(trace);
+  }
+});
+
+test('reverse-step undoes step one by one', () => {
+  const session = open(family);
+  run(session, 'step 200');
+  const places: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    const { file, line } = session.source();
+    places.push(`${session.status().step} ${file}:${line} ${session.machine.hash()}`);
+    run(session, 'step');
+  }
+  for (const place of places.reverse()) {
+    run(session, 'reverse-step');
+    const { file, line } = session.source();
+    expect(`${session.status().step} ${file}:${line} ${session.machine.hash()}`).toBe(place);
+  }
+});
+
+test('a condition sees the fields of the event', () => {
+  const session = open(family);
+  run(session, 'break rmap:walk_visit if vma.vm_mm == C.mm');
+  run(session, 'continue');
+  const walk = session.walks().at(-1);
+  expect(walk?.visits.at(-1)?.process).toBe('C');
+});
+
+test('next runs calls to their end and finish leaves the function', () => {
+  const session = open(family);
+  run(session, 'break anon_vma_fork');
+  run(session, 'continue');
+  expect(session.source().fn).toBe('anon_vma_fork');
+  for (let i = 0; i < 5; i++) {
+    run(session, 'next');
+    expect(session.inspector.frames().length).toBeLessThanOrEqual(
+      session.inspector.frames().length,
+    );
+  }
+  const depth = session.inspector.frames().length;
+  run(session, 'finish');
+  expect(session.inspector.frames().length).toBeLessThan(depth);
+});
+
+test('another task chosen in the past makes another future', () => {
+  const session = open(`
+A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1)
+A: B = fork()
+race {
+  A: store(p, 2)
+  B: store(p, 3)
+}
+`);
+  run(session, 'break rmap:page_add if page != 0');
+  run(session, 'delete');
+  run(session, 'break user_store');
+  run(session, 'continue 2');
+  run(session, 'delete');
+  expect(session.run.choosable().length).toBe(2);
+  const before = session.status().step;
+  run(session, 'continue');
+  const first = session.machine.traceHash();
+  run(session, `goto ${before}`);
+  run(session, 'task B');
+  run(session, 'continue');
+  expect(session.finished).toBe(true);
+  expect(session.machine.traceHash()).not.toBe(first);
+});
+
+test('what cannot be done is said, and the session goes on', () => {
+  const session = open(family);
+  expect(run(session, 'brek x')).toMatch(/undefined command: brek; did you mean/);
+  expect(run(session, 'break rmap:walk_visti')).toMatch(/did you mean rmap:walk_visit/);
+  expect(run(session, 'print vma(A')).toMatch(/error/i);
+  expect(run(session, 'goto nowhere')).toMatch(/no mark is called nowhere/);
+  expect(run(session, 'reverse-step')).toMatch(/history begins here/);
+  run(session, 'step');
+  expect(session.status().step).toBe(1);
+});
