@@ -1,14 +1,10 @@
 /**
- * mm/gup.c v6.18: faulting pages in without an access: MAP_POPULATE, mlock(), MADV_POPULATE_*.
- *
- * Lock tree: mmap_lock (read); a fault may drop it, and then the VMA is looked up again. Fidelity:
- * __mm_populate() and populate_vma_page_range() dup; the page walk is faultinPages(), which does what
- * __get_user_pages() does for callers that want no page pointers.
+ * mm/gup.c v6.18: faulting in pages for the kernel: populate after mmap, brk, mlock.
+ * Lock tree: mmap_lock for read. Fidelity: dup for populate; pinning pages is not here.
  */
 import type { K } from '../../sim/wait.ts';
-import { EFAULT, ENOMEM } from '../errno.ts';
+import { EFAULT, EHWPOISON, ENOMEM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
-import { VM_WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
@@ -20,114 +16,154 @@ import {
   VM_WRITE,
   vma_is_accessible,
 } from './mm.ts';
-import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
-import { lookupPte, pte_present, pte_protnone, pte_write, ptep_get } from './pgtable.ts';
-import { lru_add_drain } from './swap.ts';
+import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
+import { page_folio } from './page_alloc.ts';
+import { folio_test_dirty } from './page-flags.ts';
+import { folio_mark_dirty } from './page-writeback.ts';
+import {
+  mm_find_pmd,
+  pmd_none,
+  pmdp_get,
+  pte_dirty,
+  pte_offset_map_lock,
+  pte_page,
+  pte_present,
+  pte_protnone,
+  pte_special,
+  pte_unmap_unlock,
+  pte_write,
+  ptep_get,
+} from './pgtable.ts';
+import { folio_mark_accessed, lru_add_drain } from './swap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_TRIED,
   FAULT_FLAG_WRITE,
-  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
-  VM_FAULT_SIGBUS,
-  VM_FAULT_SIGSEGV,
 } from './vm_fault.ts';
 import { find_vma_intersection } from './vma_tree.ts';
 
-/** Whether mmap_lock is still held: a fault that had to wait has dropped it. */
-export interface gup_lock {
+/** Whether mmap_lock is still held: fault handlers may drop it. */
+export interface locked_flag {
   locked: boolean;
 }
 
-/** follow_page_mask(): whether the page is there and may be used as asked. */
-function pageIsThere(mm: mm_struct, address: number, write: boolean): boolean {
-  const ptep = lookupPte(mm, address);
+/**
+ * mm/gup.c: follow_page_mask() v6.18 with FOLL_TOUCH: whether the page is there, and writable if `write`.
+ */
+function* follow_page_touch(mm: mm_struct, address: number, write: boolean): K<boolean> {
+  const pmd = mm_find_pmd(mm, address);
+  if (pmd === 0 || pmd_none(pmdp_get(pmd))) {
+    return false;
+  }
+  const ptep = yield* pte_offset_map_lock(mm, pmd, address);
   if (ptep === 0) {
     return false;
   }
   const pte = ptep_get(ptep);
-  return pte_present(pte) && !pte_protnone(pte) && (!write || pte_write(pte));
+  const usable = pte_present(pte) && !pte_protnone(pte) && (!write || pte_write(pte));
+  if (usable && !pte_special(pte)) {
+    const folio = page_folio(pte_page(pte));
+    if (write && !pte_dirty(pte) && !folio_test_dirty(folio)) {
+      folio_mark_dirty(folio);
+    }
+    folio_mark_accessed(folio);
+  }
+  pte_unmap_unlock(ptep);
+  return usable;
 }
 
-/**
- * Faults the pages of [start, end) in. Returns the number of pages done, or a negative errno if that is 0.
- * Fewer pages than asked for with `lock.locked` false: mmap_lock was dropped on the way.
- */
-function* faultinPages(
+/** mm/gup.c: faultin_page() v6.18. 0, or a negative errno; the lock may be gone. */
+function* faultin_page(
   vma: vm_area_struct,
-  start: number,
-  end: number,
+  address: number,
   write: boolean,
-  lock: gup_lock | null,
+  tried: boolean,
+  lock: locked_flag,
 ): K<number> {
-  const mm = vma.vm_mm as mm_struct;
-  let flags = write ? FAULT_FLAG_WRITE : 0;
-  if (lock !== null) {
-    flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+  let flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+  if (write) {
+    flags |= FAULT_FLAG_WRITE;
   }
-  let done = 0;
-  let addr = start;
-  while (addr < end) {
-    if (pageIsThere(mm, addr, write)) {
-      done = done + 1;
-      addr = addr + PAGE_SIZE;
-      continue;
-    }
-    const ret = yield* handle_mm_fault(vma, addr, flags);
-    if ((ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) !== 0) {
-      if (lock !== null) {
-        lock.locked = false;
-      }
-      return done;
-    }
+  if (tried) {
+    flags |= FAULT_FLAG_TRIED;
+  }
+  const ret = yield* handle_mm_fault(vma, address, flags);
+  if ((ret & VM_FAULT_ERROR) !== 0) {
+    // vm_fault_to_errno().
     if ((ret & VM_FAULT_OOM) !== 0) {
-      return done === 0 ? -ENOMEM : done;
+      return -ENOMEM;
     }
-    if ((ret & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)) !== 0) {
-      return done === 0 ? -EFAULT : done;
-    }
+    return (ret & VM_FAULT_HWPOISON) !== 0 ? -EHWPOISON : -EFAULT;
   }
-  return done;
+  if ((ret & VM_FAULT_RETRY) !== 0) {
+    lock.locked = false;
+  }
+  return 0;
 }
 
 /**
- * mm/gup.c: populate_vma_page_range() v6.18: pages done, or a negative errno. Preconditions: mmap_lock held;
- * [start, end) lies in `vma`.
+ * mm/gup.c: populate_vma_page_range() and __get_user_pages() v6.18: pages of [start, end) faulted in, or a
+ * negative errno. Preconditions: mmap_lock held for read; it may be dropped (lock.locked false).
  */
 export function* populate_vma_page_range(
   vma: vm_area_struct,
   start: number,
   end: number,
-  lock: gup_lock | null,
+  lock: locked_flag,
 ): K<number> {
-  VM_WARN_ON_ONCE(start < vma.vm_start || end > vma.vm_end, 'the range is not inside the vma');
-  mmap_assert_locked(vma.vm_mm as mm_struct);
+  const mm = vma.vm_mm as mm_struct;
+  const nr_pages = (end - start) / PAGE_SIZE;
   if ((vma.vm_flags & VM_LOCKONFAULT) !== 0) {
-    return (end - start) / PAGE_SIZE;
+    return nr_pages;
   }
+  // Writable private pages get their own copy now; shared ones are not dirtied for nothing.
+  const write = (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
   if (!vma_is_accessible(vma)) {
+    // Without FOLL_FORCE check_vma_flags() refuses a VMA that nobody may read.
     return -EFAULT;
   }
-  // Break copy-on-write now, except in shared mappings, where a write would dirty the file.
-  const write = (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
-  const ret = yield* faultinPages(vma, start, end, write, lock);
+  let done = 0;
+  while (done < nr_pages) {
+    const address = start + done * PAGE_SIZE;
+    let tried = false;
+    while (!(yield* follow_page_touch(mm, address, write))) {
+      const error = yield* faultin_page(vma, address, write, tried, lock);
+      if (error !== 0) {
+        lru_add_drain();
+        return done > 0 ? done : error;
+      }
+      if (!lock.locked) {
+        lru_add_drain();
+        return done;
+      }
+      tried = true;
+    }
+    done = done + 1;
+  }
   lru_add_drain();
-  return ret;
+  return done;
 }
 
-/** mm/gup.c: __mm_populate() v6.18: 0 or a negative errno. Preconditions: mmap_lock not held. */
+/**
+ * mm/gup.c: __mm_populate() v6.18. 0 or a negative errno; errors do not stop it if `ignore_errors`.
+ * Preconditions: mmap_lock not held.
+ */
 export function* __mm_populate(start: number, len: number, ignore_errors: boolean): K<number> {
   const mm = current_mm();
   const end = start + len;
-  const lock: gup_lock = { locked: false };
+  const lock: locked_flag = { locked: false };
   let vma: vm_area_struct | null = null;
   let ret = 0;
   let nstart = start;
   while (nstart < end) {
     if (!lock.locked) {
-      yield* mmap_read_lock(mm);
       lock.locked = true;
+      yield* mmap_read_lock(mm);
       vma = find_vma_intersection(mm, nstart, end);
     } else if (vma !== null && nstart >= vma.vm_end) {
       vma = find_vma_intersection(mm, vma.vm_end, end);
@@ -136,20 +172,17 @@ export function* __mm_populate(start: number, len: number, ignore_errors: boolea
       break;
     }
     let nend = Math.min(end, vma.vm_end);
-    if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) !== 0) {
-      nstart = nend;
-      continue;
-    }
-    nstart = Math.max(nstart, vma.vm_start);
-    ret = yield* populate_vma_page_range(vma, nstart, nend, lock);
-    if (ret < 0) {
-      if (!ignore_errors) {
-        break;
+    if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) === 0) {
+      nstart = Math.max(nstart, vma.vm_start);
+      ret = yield* populate_vma_page_range(vma, nstart, nend, lock);
+      if (ret < 0) {
+        if (!ignore_errors) {
+          break;
+        }
+      } else {
+        nend = nstart + ret * PAGE_SIZE;
       }
-      ret = 0;
-    } else {
-      nend = nstart + ret * PAGE_SIZE;
-      ret = 0;
+      ret = ignore_errors || ret > 0 ? 0 : ret;
     }
     nstart = nend;
   }
@@ -159,7 +192,7 @@ export function* __mm_populate(start: number, len: number, ignore_errors: boolea
   return ret;
 }
 
-/** include/linux/mm.h: mm_populate() v6.18: errors are ignored, the pages fault in later. */
+/** include/linux/mm.h: mm_populate() v6.18. */
 export function* mm_populate(addr: number, len: number): K {
   yield* __mm_populate(addr, len, true);
 }

@@ -1,144 +1,159 @@
 /**
- * mm/truncate.c v6.18: a file becomes shorter, gets a hole, or goes away.
+ * mm/truncate.c and mm/memory.c: unmap_mapping_range() v6.18: a file gets shorter or a hole: its pages leave
+ * every page table, then the page cache.
  *
- * Lock tree: folio lock -> i_mmap_rwsem (read) -> ptl; inode.i_rwsem and invalidate_lock around it are
- * not taken: no two truncations of one file race in the simulator's operations, and faults check the size
- * under the folio lock. Fidelity: dup of mm/truncate.c for one folio at a time (Linux: batches of 31);
- * shmem's own truncation (shmem_undo_range()) goes the same way here.
+ * Lock tree: mapping->invalidate_lock (the caller), then i_mmap_rwsem and ptls, then folio locks.
+ * Fidelity: dup (order, second unmapping after the removal), custom (batches).
  */
 import type { K } from '../../sim/wait.ts';
-import type { address_space, folio, inode } from '../mm_types.ts';
-import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
-import { PAGE_ALIGN, PAGE_ALIGN_DOWN, PAGE_SIZE, ULONG_MAX } from './mm.ts';
-import { folio_get } from './page_alloc.ts';
-import { __filemap_remove_folio, page_cache_lookup, page_cache_next } from './page_cache.ts';
+import type { address_space, inode } from '../mm_types.ts';
+import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
+import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
+import { type zap_details, zap_page_range_single } from './memory.ts';
+import { PAGE_SIZE, vma_pages } from './mm.ts';
+import {
+  __filemap_remove_folio,
+  filemap_get_folio,
+  folio_mapping,
+  MAX_FILE_PAGES,
+  page_cache_next,
+} from './page_cache.ts';
 import { store_content } from './page_content.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
 import { folio_mapped } from './rmap/anon_vma_life.ts';
 import { folio_put } from './swap.ts';
-import { unmap_mapping_folio, unmap_mapping_range } from './unmap_mapping.ts';
+import { i_mmap_lock_read, i_mmap_unlock_read } from './vma_link.ts';
 
-/** mm/truncate.c: truncate_cleanup_folio() v6.18. Preconditions: folio locked. */
-function* truncate_cleanup_folio(mapping: address_space, folio: folio): K {
-  if (folio_mapped(folio)) {
-    yield* unmap_mapping_folio(mapping, folio);
-  }
-  folio_cancel_dirty(folio);
-}
-
-/** mm/truncate.c: truncate_inode_folio() v6.18. Preconditions: folio locked. */
-function* truncate_inode_folio(mapping: address_space, folio: folio): K {
-  if (folio.mapping === 0 || page_cache_lookup(mapping, folio.index) !== folio) {
-    // Somebody else truncated it while we waited for its lock.
-    return;
-  }
-  yield* truncate_cleanup_folio(mapping, folio);
-  __filemap_remove_folio(folio);
-  // The page cache's reference.
-  folio_put(folio);
-}
-
-/** mm/truncate.c: truncate_inode_partial_folio() v6.18 of a small folio: its part of [lstart, lend] becomes zero. */
-function* truncate_inode_partial_folio(
+/** mm/memory.c: unmap_mapping_pages() v6.18: clears the entries of a range of pages in all VMAs of a file. */
+export function* unmap_mapping_pages(
   mapping: address_space,
-  index: number,
-  lstart: number,
-  lend: number,
+  start: number,
+  nr: number,
+  even_cows: boolean,
 ): K {
-  const folio = page_cache_lookup(mapping, index);
-  if (folio === null) {
-    return;
+  const details: zap_details = { even_cows, drop_markers: false };
+  const last_index = start + nr - 1;
+  yield* i_mmap_lock_read(mapping);
+  let vma = vma_interval_tree_iter_first(mapping.i_mmap, start, last_index);
+  while (vma !== null) {
+    const first = Math.max(start, vma.vm_pgoff);
+    const last = Math.min(last_index, vma.vm_pgoff + vma_pages(vma) - 1);
+    const address = vma.vm_start + (first - vma.vm_pgoff) * PAGE_SIZE;
+    yield* zap_page_range_single(vma, address, (last - first + 1) * PAGE_SIZE, details);
+    vma = vma_interval_tree_iter_next(vma, start, last_index);
   }
-  folio_get(folio);
-  yield* folio_lock(folio);
-  yield* folio_wait_writeback(folio);
-  const pos = index * PAGE_SIZE;
-  const from = Math.max(lstart, pos) - pos;
-  const to = Math.min(lend + 1, pos + PAGE_SIZE) - pos;
-  folio.content = store_content(folio.content, from, to - from, 0);
-  folio_unlock(folio);
-  folio_put(folio);
+  i_mmap_unlock_read(mapping);
+}
+
+/** mm/memory.c: unmap_mapping_range() v6.18: `holelen` 0 = to the end of the file. */
+export function* unmap_mapping_range(
+  mapping: address_space,
+  holebegin: number,
+  holelen: number,
+  even_cows: boolean,
+): K {
+  const start = Math.floor(holebegin / PAGE_SIZE);
+  const nr = holelen === 0 ? MAX_FILE_PAGES - start : Math.ceil(holelen / PAGE_SIZE);
+  yield* unmap_mapping_pages(mapping, start, nr, even_cows);
 }
 
 /**
- * mm/truncate.c: truncate_inode_pages_range() v6.18: removes the page cache of bytes [lstart, lend]
- * (ULONG_MAX: to the end), and zeroes what of the first and the last page lies inside.
+ * mm/truncate.c: truncate_inode_pages_range() v6.18: removes the pages of [lstart, lend] (bytes, inclusive;
+ * -1 = end) from the page cache and zeroes the parts of pages at its ends.
  */
 export function* truncate_inode_pages_range(
   mapping: address_space,
   lstart: number,
   lend: number,
 ): K {
+  if (mapping.nrpages === 0) {
+    return;
+  }
   const start = Math.ceil(lstart / PAGE_SIZE);
-  // Exclusive, and inclusive in `last`.
-  const end = lend === ULONG_MAX ? ULONG_MAX : Math.floor((lend + 1) / PAGE_SIZE);
-  const last = end - 1;
-  // First what can be had without waiting.
-  let index = page_cache_next(mapping, start, last);
-  while (index >= 0) {
-    const folio = page_cache_lookup(mapping, index);
-    if (folio !== null && folio_trylock(folio)) {
-      folio_get(folio);
-      yield* truncate_inode_folio(mapping, folio);
-      folio_unlock(folio);
-      folio_put(folio);
+  const end = lend === -1 ? MAX_FILE_PAGES : Math.floor((lend + 1) / PAGE_SIZE);
+  const partial = lstart % PAGE_SIZE;
+  const head = Math.floor(lstart / PAGE_SIZE);
+  if (partial !== 0) {
+    const to =
+      lend !== -1 && Math.floor(lend / PAGE_SIZE) === head ? lend + 1 : (head + 1) * PAGE_SIZE;
+    yield* zeroPartOfPage(mapping, head, partial, to - lstart);
+  }
+  if (lend !== -1 && (lend + 1) % PAGE_SIZE !== 0) {
+    const tail = Math.floor((lend + 1) / PAGE_SIZE);
+    if (tail !== head || partial === 0) {
+      yield* zeroPartOfPage(mapping, tail, 0, (lend + 1) % PAGE_SIZE);
     }
-    index = page_cache_next(mapping, index + 1, last);
   }
-  const first_partial = Math.floor(lstart / PAGE_SIZE);
-  const last_partial = lend === ULONG_MAX ? -1 : Math.floor(lend / PAGE_SIZE);
-  if (first_partial < start) {
-    yield* truncate_inode_partial_folio(mapping, first_partial, lstart, lend);
-  }
-  if (last_partial >= end && last_partial !== first_partial) {
-    yield* truncate_inode_partial_folio(mapping, last_partial, lstart, lend);
-  }
-  // Then the rest, and what was added meanwhile.
-  index = page_cache_next(mapping, start, last);
+  let index = page_cache_next(mapping, start, end - 1);
   while (index >= 0) {
-    const folio = page_cache_lookup(mapping, index);
+    const folio = filemap_get_folio(mapping, index);
     if (folio !== null) {
-      folio_get(folio);
       yield* folio_lock(folio);
-      yield* folio_wait_writeback(folio);
-      yield* truncate_inode_folio(mapping, folio);
+      if (folio_mapping(folio) === mapping) {
+        yield* folio_wait_writeback(folio);
+        if (folio_mapped(folio)) {
+          // truncate_cleanup_folio(): mapped again since the file was unmapped.
+          yield* unmap_mapping_pages(mapping, index, 1, false);
+        }
+        folio_cancel_dirty(folio);
+        __filemap_remove_folio(folio);
+        folio_put(folio);
+      }
       folio_unlock(folio);
       folio_put(folio);
     }
-    index = page_cache_next(mapping, start, last);
+    index = page_cache_next(mapping, index, end - 1);
   }
+}
+
+/** truncate_inode_partial_folio(): zeroes part of a page that stays. */
+function* zeroPartOfPage(mapping: address_space, index: number, offset: number, length: number): K {
+  const folio = filemap_get_folio(mapping, index);
+  if (folio === null) {
+    return;
+  }
+  yield* folio_lock(folio);
+  if (folio_mapping(folio) === mapping) {
+    yield* folio_wait_writeback(folio);
+    folio.content = store_content(folio.content, offset, length, 0);
+  }
+  folio_unlock(folio);
+  folio_put(folio);
 }
 
 /** mm/truncate.c: truncate_inode_pages() v6.18. */
 export function* truncate_inode_pages(mapping: address_space, lstart: number): K {
-  yield* truncate_inode_pages_range(mapping, lstart, ULONG_MAX);
+  yield* truncate_inode_pages_range(mapping, lstart, -1);
 }
 
 /**
- * mm/truncate.c: truncate_pagecache() v6.18. Unmapped twice: the first time saves work, and a private page
- * copied between that and the end of the truncation is caught by the second.
+ * mm/truncate.c: truncate_pagecache() v6.18. The entries are cleared before the pages go, so that many of
+ * them go at once, and again afterwards: a private copy may have been made in between.
  */
 export function* truncate_pagecache(inode: inode, newsize: number): K {
   const mapping = inode.i_mapping as address_space;
-  const holebegin = PAGE_ALIGN(newsize);
+  const holebegin = Math.ceil(newsize / PAGE_SIZE) * PAGE_SIZE;
   yield* unmap_mapping_range(mapping, holebegin, 0, true);
   yield* truncate_inode_pages(mapping, newsize);
   yield* unmap_mapping_range(mapping, holebegin, 0, true);
 }
 
-/** mm/truncate.c: truncate_setsize() v6.18. */
+/** mm/truncate.c: truncate_setsize() v6.18. Preconditions: inode and invalidate_lock as the caller needs. */
 export function* truncate_setsize(inode: inode, newsize: number): K {
+  const oldsize = inode.i_size;
   inode.i_size = newsize;
-  yield* truncate_pagecache(inode, newsize);
+  if (newsize < oldsize) {
+    yield* truncate_pagecache(inode, newsize);
+  }
 }
 
-/** mm/truncate.c: truncate_pagecache_range() v6.18: a hole is punched; private copies stay. */
+/** mm/truncate.c: truncate_pagecache_range() v6.18: a hole [lstart, lend]; private copies stay. */
 export function* truncate_pagecache_range(inode: inode, lstart: number, lend: number): K {
   const mapping = inode.i_mapping as address_space;
-  const unmap_start = PAGE_ALIGN(lstart);
-  const unmap_end = PAGE_ALIGN_DOWN(1 + lend) - 1;
+  const unmap_start = Math.ceil(lstart / PAGE_SIZE) * PAGE_SIZE;
+  const unmap_end = Math.floor((lend + 1) / PAGE_SIZE) * PAGE_SIZE;
   if (unmap_end > unmap_start) {
-    yield* unmap_mapping_range(mapping, unmap_start, 1 + unmap_end - unmap_start, false);
+    yield* unmap_mapping_range(mapping, unmap_start, unmap_end - unmap_start, false);
   }
   yield* truncate_inode_pages_range(mapping, lstart, lend);
 }

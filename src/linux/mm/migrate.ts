@@ -1,0 +1,471 @@
+/**
+ * mm/migrate.c v6.18: moving a folio to another frame under the feet of everybody who maps it: the entries
+ * become migration entries, the folio is copied, the entries are restored to the new one.
+ *
+ * Lock tree: folio lock of the source, then of the target; inside them the rmap locks and ptls.
+ * Fidelity: dup for one small folio; batching, hugetlb, KSM, device memory are left out.
+ */
+import { block, type K } from '../../sim/wait.ts';
+import { EAGAIN, EBUSY, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
+import { might_sleep } from '../kernel/locking/rwsem.ts';
+import { spin_unlock } from '../kernel/locking/spinlock.ts';
+import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
+import type {
+  address_space,
+  anon_vma,
+  folio,
+  mm_struct,
+  task_struct,
+  vm_area_struct,
+} from '../mm_types.ts';
+import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
+import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
+import { PAGE_SIZE } from './mm.ts';
+import {
+  folio_alloc,
+  folio_get,
+  folio_order,
+  folio_ref_count,
+  folio_ref_freeze,
+  folio_ref_unfreeze,
+  folio_try_get,
+  page_folio,
+} from './page_alloc.ts';
+import { folio_mapping, page_cache_replace } from './page_cache.ts';
+import {
+  folio_vma_walk,
+  PVMW_MIGRATION,
+  PVMW_SYNC,
+  page_vma_mapped_walk,
+} from './page_vma_mapped.ts';
+import {
+  folio_clear,
+  folio_set,
+  folio_test_anon,
+  folio_test_clear,
+  folio_test_dirty,
+  folio_test_ksm,
+  folio_test_locked,
+  folio_test_mlocked,
+  folio_test_readahead,
+  folio_test_referenced,
+  folio_test_swapbacked,
+  folio_test_swapcache,
+  folio_test_uptodate,
+  folio_test_workingset,
+  folio_test_writeback,
+  PG_active,
+  PG_dirty,
+  PG_readahead,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_uptodate,
+  PG_workingset,
+} from './page-flags.ts';
+import {
+  is_migration_entry,
+  is_migration_entry_dirty,
+  is_migration_entry_young,
+  is_readable_migration_entry,
+  is_writable_migration_entry,
+  lookupPte,
+  migration_page,
+  mk_pte,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mkwrite,
+  pte_offset_map_lock,
+  pte_page,
+  pte_present,
+  type pte_ptr,
+  pte_special,
+  ptep_get,
+  ptlock_ptr,
+  set_pte_at,
+} from './pgtable.ts';
+import { folio_get_anon_vma, folio_mapped, put_anon_vma } from './rmap/anon_vma_life.ts';
+import type { rmap_walk_control } from './rmap/ops.ts';
+import {
+  folio_add_anon_rmap_pte,
+  folio_add_file_rmap_pte,
+  folio_mapcount,
+  RMAP_EXCLUSIVE,
+  RMAP_NONE,
+  rmap_walk,
+  rmap_walk_locked,
+  try_to_migrate,
+} from './rmap.ts';
+import {
+  folio_add_lru,
+  folio_isolate_lru,
+  folio_put,
+  folio_putback_lru,
+  lru_add_drain,
+} from './swap.ts';
+import { __swap_cache_replace_folio } from './swapfile.ts';
+import { folio_unlocked } from './wait_conditions.ts';
+
+/** remove_migration_ptes() flags: the caller holds the rmap lock. */
+export const RMP_LOCKED = 1;
+
+/** NR_MAX_MIGRATE_PAGES_RETRY. */
+const NR_MAX_MIGRATE_PAGES_RETRY = 10;
+
+/** mm/migrate.c: remove_migration_pte() v6.18. `folio` is the target; rwc.arg the folio the entries name. */
+function* remove_migration_pte(
+  folio: folio,
+  vma: vm_area_struct,
+  address: number,
+  rwc: rmap_walk_control,
+): K<boolean> {
+  const old_folio = rwc.arg as folio;
+  const mm = vma.vm_mm as mm_struct;
+  const pvmw = folio_vma_walk(folio, vma, address, PVMW_SYNC | PVMW_MIGRATION, rwc, old_folio.pfn);
+  while (yield* page_vma_mapped_walk(pvmw)) {
+    let rmap_flags = RMAP_NONE;
+    const old_pte = ptep_get(pvmw.pte);
+    folio_get(folio);
+    let pte = mk_pte(folio, vma.vm_page_prot);
+    if (!is_migration_entry_young(old_pte)) {
+      pte = pte_mkold(pte);
+    }
+    if (folio_test_dirty(folio) && is_migration_entry_dirty(old_pte)) {
+      pte = pte_mkdirty(pte);
+    }
+    if (is_writable_migration_entry(old_pte)) {
+      pte = pte_mkwrite(pte);
+    }
+    if (folio_test_anon(folio) && !is_readable_migration_entry(old_pte)) {
+      rmap_flags = RMAP_EXCLUSIVE;
+    }
+    if (folio_test_anon(folio)) {
+      folio_add_anon_rmap_pte(folio, folio, vma, pvmw.address, rmap_flags);
+    } else {
+      folio_add_file_rmap_pte(folio, folio, vma, pvmw.address);
+    }
+    set_pte_at(mm, pvmw.address, pvmw.pte, pte);
+    trace_remove_migration_pte({ address: pvmw.address, pte, order: folio_order(folio) });
+  }
+  return true;
+}
+
+/**
+ * mm/migrate.c: remove_migration_ptes() v6.18: restores all entries that name `src` to `dst`, which has
+ * src's mapping and index; dst = src undoes. Preconditions: both locked; a reference on the anon_vma.
+ */
+export function* remove_migration_ptes(src: folio, dst: folio, flags: number): K {
+  const rwc: rmap_walk_control = {
+    name: 'remove_migration_ptes',
+    rmap_one: remove_migration_pte,
+    arg: src,
+  };
+  if ((flags & RMP_LOCKED) !== 0) {
+    yield* rmap_walk_locked(dst, rwc);
+  } else {
+    yield* rmap_walk(dst, rwc);
+  }
+}
+
+/**
+ * mm/filemap.c: migration_entry_wait_on_locked() v6.18: waits until the folio of the entry is unlocked, and
+ * drops the ptl. No reference is taken: a migration entry keeps its folio alive, so the waiter must be
+ * queued before the ptl is dropped. Here: the unlock of the ptl and the start of the wait are one step.
+ * @atomic
+ */
+function* migration_entry_wait_on_locked(folio: folio, pte: pte_ptr): K {
+  spin_unlock(ptlock_ptr(pte));
+  might_sleep('migration_entry_wait_on_locked()');
+  yield* block(folio_unlocked, folio.pfn, 0);
+}
+
+/**
+ * mm/migrate.c: migration_entry_wait() v6.18: a fault met a migration entry. Returns when the migration is
+ * over or the entry was none; the caller then lets the access fault again.
+ */
+export function* migration_entry_wait(mm: mm_struct, pmd: pte_ptr, address: number): K {
+  const ptep = yield* pte_offset_map_lock(mm, pmd, address);
+  if (ptep === 0) {
+    return;
+  }
+  const pte = ptep_get(ptep);
+  if (!is_migration_entry(pte)) {
+    spin_unlock(ptlock_ptr(ptep));
+    return;
+  }
+  yield* migration_entry_wait_on_locked(page_folio(migration_page(pte)), ptep);
+}
+
+/** folio_expected_ref_count(): references of page tables, page cache and swap cache. */
+export function folio_expected_ref_count(folio: folio): number {
+  let ref_count = folio_mapcount(folio);
+  if (folio_test_swapcache(folio)) {
+    ref_count += 1;
+  }
+  if (!folio_test_anon(folio) && folio.mapping !== 0) {
+    ref_count += 1;
+  }
+  return ref_count;
+}
+
+/**
+ * mm/migrate.c: __folio_migrate_mapping() v6.18: `newfolio` takes the place of `folio` in the page cache or
+ * swap cache. 0 or -EAGAIN. Atomic: Linux holds the i_pages or swap cluster lock and freezes the count.
+ */
+function __folio_migrate_mapping(
+  mapping: address_space | null,
+  newfolio: folio,
+  folio: folio,
+  expected_count: number,
+): number {
+  const cached = mapping !== null || folio_test_swapcache(folio);
+  if (cached && !folio_ref_freeze(folio, expected_count)) {
+    return -EAGAIN;
+  }
+  newfolio.index = folio.index;
+  newfolio.mapping = folio.mapping;
+  if (folio_test_swapbacked(folio)) {
+    folio_set(newfolio, PG_swapbacked);
+  }
+  if (!cached) {
+    return 0;
+  }
+  folio_get(newfolio);
+  if (folio_test_swapcache(folio)) {
+    folio_set(newfolio, PG_swapcache);
+    newfolio.private = folio.private;
+  }
+  if (folio_test_clear(folio, PG_dirty)) {
+    folio_set(newfolio, PG_dirty);
+  }
+  if (folio_test_swapcache(folio)) {
+    __swap_cache_replace_folio(newfolio);
+  } else if (mapping !== null) {
+    page_cache_replace(mapping, newfolio);
+  }
+  folio_ref_unfreeze(folio, expected_count - 1);
+  return 0;
+}
+
+/** mm/migrate.c: folio_migrate_flags() v6.18. */
+function folio_migrate_flags(newfolio: folio, folio: folio): void {
+  if (folio_test_referenced(folio)) {
+    folio_set(newfolio, PG_referenced);
+  }
+  if (folio_test_uptodate(folio)) {
+    folio_set(newfolio, PG_uptodate);
+  }
+  if (folio_test_clear(folio, PG_active)) {
+    folio_set(newfolio, PG_active);
+  } else if (folio_test_clear(folio, PG_unevictable)) {
+    folio_set(newfolio, PG_unevictable);
+  }
+  if (folio_test_workingset(folio)) {
+    folio_set(newfolio, PG_workingset);
+  }
+  if (folio_test_dirty(folio)) {
+    folio_set(newfolio, PG_dirty);
+  }
+  if (folio_test_swapcache(folio)) {
+    folio_clear(folio, PG_swapcache);
+  }
+  folio.private = 0;
+  if (folio_test_readahead(folio)) {
+    folio_set(newfolio, PG_readahead);
+  }
+}
+
+/** mm/migrate.c: __migrate_folio() v6.18: contents, place in the cache, flags. 0 or -EAGAIN. */
+function* migrate_folio(mapping: address_space | null, dst: folio, src: folio): K<number> {
+  // Ours, from the isolation.
+  const expected_count = folio_expected_ref_count(src) + 1;
+  if (folio_ref_count(src) !== expected_count) {
+    return -EAGAIN;
+  }
+  dst.content = src.content;
+  const rc = __folio_migrate_mapping(mapping, dst, src, expected_count);
+  if (rc !== 0) {
+    return rc;
+  }
+  folio_migrate_flags(dst, src);
+  return 0;
+}
+
+/** mm/migrate.c: move_to_new_folio() v6.18. */
+function* move_to_new_folio(dst: folio, src: folio): K<number> {
+  VM_BUG_ON_FOLIO(!folio_test_locked(src), src, '!folio_test_locked(src)');
+  VM_BUG_ON_FOLIO(!folio_test_locked(dst), dst, '!folio_test_locked(dst)');
+  const mapping = folio_mapping(src);
+  const rc = yield* migrate_folio(mapping, dst, src);
+  if (rc === 0 && !folio_test_anon(src)) {
+    // Anonymous folios stay anonymous until they are freed.
+    src.mapping = 0;
+  }
+  return rc;
+}
+
+/** What is remembered between unmapping and moving (in dst->private in Linux). */
+interface migration {
+  readonly dst: folio;
+  anon_vma: anon_vma | null;
+  was_mapped: boolean;
+  was_mlocked: boolean;
+}
+
+/** mm/migrate.c: migrate_folio_undo_src() v6.18. */
+function* migrate_folio_undo_src(src: folio, state: migration, locked: boolean): K {
+  if (state.was_mapped) {
+    yield* remove_migration_ptes(src, src, 0);
+  }
+  if (state.anon_vma !== null) {
+    yield* put_anon_vma(state.anon_vma);
+  }
+  if (locked) {
+    folio_unlock(src);
+  }
+}
+
+/** mm/migrate.c: migrate_folio_undo_dst() v6.18. */
+function migrate_folio_undo_dst(dst: folio, locked: boolean): void {
+  if (locked) {
+    folio_unlock(dst);
+  }
+  folio_put(dst);
+}
+
+/**
+ * mm/migrate.c: migrate_folio_unmap() v6.18 with MIGRATE_SYNC: locks source and target and replaces all
+ * mappings by migration entries. 0, -EAGAIN or -ENOMEM; on failure everything is as before.
+ */
+function* migrate_folio_unmap(src: folio, state: migration): K<number> {
+  let dst_locked = false;
+  if (!folio_trylock(src)) {
+    yield* folio_lock(src);
+  }
+  state.was_mlocked = folio_test_mlocked(src);
+  if (folio_test_writeback(src)) {
+    yield* folio_wait_writeback(src);
+  }
+  // When the last mapping goes, nothing else keeps the anon_vma that remove_migration_ptes() walks.
+  if (folio_test_anon(src) && !folio_test_ksm(src)) {
+    state.anon_vma = yield* folio_get_anon_vma(src);
+  }
+  if (folio_trylock(state.dst)) {
+    dst_locked = true;
+    // A swap-cache folio that was just read has no mapping yet.
+    if (src.mapping !== 0 && folio_mapped(src)) {
+      VM_BUG_ON_FOLIO(
+        folio_test_anon(src) && !folio_test_ksm(src) && state.anon_vma === null,
+        src,
+        'folio_test_anon(src) && !folio_test_ksm(src) && !anon_vma',
+      );
+      yield* try_to_migrate(src, 0);
+      state.was_mapped = true;
+    }
+    if (!folio_mapped(src)) {
+      return 0;
+    }
+  }
+  yield* migrate_folio_undo_src(src, state, true);
+  migrate_folio_undo_dst(state.dst, dst_locked);
+  return -EAGAIN;
+}
+
+/**
+ * mm/migrate.c: migrate_folio_move() v6.18: moves the unmapped folio and restores the mappings to the
+ * target. -EAGAIN: an unexpected reference; both stay locked and unmapped for another try.
+ */
+function* migrate_folio_move(src: folio, state: migration): K<number> {
+  const dst = state.dst;
+  const rc = yield* move_to_new_folio(dst, src);
+  if (rc !== 0) {
+    return rc;
+  }
+  // On the LRU first, so that remove_migration_ptes() counts mlocked mappings of the target.
+  folio_add_lru(dst);
+  if (state.was_mlocked) {
+    lru_add_drain();
+  }
+  if (state.was_mapped) {
+    yield* remove_migration_ptes(src, dst, 0);
+  }
+  folio_unlock(dst);
+  folio_put(dst);
+  if (state.anon_vma !== null) {
+    yield* put_anon_vma(state.anon_vma);
+  }
+  folio_unlock(src);
+  folio_put(src);
+  return 0;
+}
+
+/**
+ * migrate_pages() for one isolated folio, MIGRATE_SYNC: tries up to ten times while somebody holds an
+ * unexpected reference. 0 (the source is gone) or a negative errno (the source is put back).
+ */
+export function* migrateIsolatedFolio(src: folio): K<number> {
+  let rc = -EAGAIN;
+  for (let pass = 0; pass < NR_MAX_MIGRATE_PAGES_RETRY && rc === -EAGAIN; pass = pass + 1) {
+    const dst = folio_alloc(0);
+    if (dst === null) {
+      rc = -ENOMEM;
+      break;
+    }
+    const state: migration = { dst, anon_vma: null, was_mapped: false, was_mlocked: false };
+    trace_migrate_begin({ src, dst });
+    rc = yield* migrate_folio_unmap(src, state);
+    if (rc === 0) {
+      rc = yield* migrate_folio_move(src, state);
+      while (rc === -EAGAIN && pass < NR_MAX_MIGRATE_PAGES_RETRY) {
+        pass = pass + 1;
+        rc = yield* migrate_folio_move(src, state);
+      }
+      if (rc !== 0) {
+        yield* migrate_folio_undo_src(src, state, true);
+        migrate_folio_undo_dst(dst, true);
+      }
+    }
+    trace_migrate_end({ src, dst, result: rc });
+  }
+  if (rc !== 0) {
+    folio_putback_lru(src);
+  }
+  return rc === -EAGAIN ? -EBUSY : rc;
+}
+
+/**
+ * The folio mapped at `address`, with a reference; null if there is none. One atomic look without locks:
+ * reclaim and compaction find folios through the LRU or the memory map, not through an mm.
+ */
+export function getFolioAt(mm: mm_struct, address: number): folio | null {
+  const ptr = lookupPte(mm, address - (address % PAGE_SIZE));
+  const pte = ptr === 0 ? 0 : ptep_get(ptr);
+  if (!pte_present(pte) || pte_special(pte)) {
+    return null;
+  }
+  const folio = page_folio(pte_page(pte));
+  return folio_try_get(folio) ? folio : null;
+}
+
+/**
+ * mm/migrate.c: what compaction or move_pages(MPOL_MF_MOVE_ALL) does to one folio: isolates and migrates the
+ * one that `tsk` maps at `address`. 0 or a negative errno.
+ */
+export function* migrateAt(tsk: task_struct, address: number): K<number> {
+  const mm = tsk.mm;
+  if (mm === null) {
+    return -ESRCH;
+  }
+  const folio = getFolioAt(mm, address);
+  if (folio === null) {
+    return -ENOENT;
+  }
+  lru_add_drain();
+  const isolated = folio_isolate_lru(folio);
+  folio_put(folio);
+  if (!isolated) {
+    return -EBUSY;
+  }
+  return yield* migrateIsolatedFolio(folio);
+}
