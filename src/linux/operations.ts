@@ -56,6 +56,7 @@ import {
 import { sys_brk, sys_mmap } from './mm/mmap.ts';
 import { do_mprotect_pkey } from './mm/mprotect.ts';
 import { mremap } from './mm/mremap.ts';
+import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
 import { find_vma_intersection } from './mm/vma_tree.ts';
 import { reclaimAt, referencedAt } from './mm/vmscan.ts';
@@ -373,8 +374,9 @@ function* op_rcu_do_batch(_op: Operation): K<number> {
   return yield* rcu_do_batch();
 }
 
-/** Lets RCU callbacks and queued file releases finish. */
+/** Lets RCU callbacks and queued file releases finish, and empties the LRU batch of the CPU. */
 function* op_settle(_op: Operation): K<number> {
+  lru_add_drain();
   yield* task_work_run();
   yield* rcu_do_batch();
   return 0;

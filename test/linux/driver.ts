@@ -70,9 +70,9 @@ export function findings(m: Machine): string[] {
   return m.findings().map((f) => `${f.kind}: ${f.text}`);
 }
 
-/** Runs pending RCU callbacks. */
+/** Runs pending RCU callbacks and drains the LRU batch, which holds references. */
 export function settle(m: Machine): void {
-  call(m, spawnKernelThread(m, 'rcu'), 'rcu_do_batch');
+  call(m, spawnKernelThread(m, 'rcu'), 'settle');
 }
 
 /** Live objects of every struct type that has any, but tasks of the machine (they are never freed). */

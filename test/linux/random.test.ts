@@ -1,0 +1,352 @@
+/**
+ * Random programs on v6.18. What must hold: no oops and no finding; every load sees the byte that a plain
+ * model of memory predicts; all objects and page frames are back once the processes have exited. Then the
+ * same with operations of several processes interleaved statement by statement.
+ */
+import { describe, expect, test } from 'vitest';
+import { Prng } from '../../src/base/prng.ts';
+import { mmOfTask, taskIsAlive, vmaAt } from '../../src/linux/describe.ts';
+import { NODE_DATA } from '../../src/linux/mm/node.ts';
+import type { Machine } from '../../src/sim/machine.ts';
+import { begin, bootTest, call, findings, liveObjectCounts, settle, spawnInit } from './driver.ts';
+
+const PAGE = 4096;
+const ARENA = 0x10_0000_0000;
+const ARENA_PAGES = 40;
+const BRK = 0x20_0000_0000;
+
+const PROT = [0, 1, 3, 3, 3, 5, 7];
+const PRIVATE_ANON = 0x22;
+const SHARED_ANON = 0x21;
+const FIXED = 0x10;
+const ADVICE = [0, 1, 2, 4, 4, 4, 10, 11, 14, 15, 16, 17, 18, 19];
+const DONTNEED = 4;
+
+interface Cell {
+  value: number;
+  readonly shared: boolean;
+}
+
+/** What a process sees, by page number. A page without a cell holds zero. */
+type Memory = Map<number, Cell | 'unknown'>;
+
+interface Program {
+  readonly m: Machine;
+  readonly prng: Prng;
+  readonly memories: Map<number, Memory>;
+  readonly log: string[];
+}
+
+function memoryOf(program: Program, task: number): Memory {
+  const memory = program.memories.get(task);
+  if (memory === undefined) throw new Error(`no memory of task ${task}`);
+  return memory;
+}
+
+function somePage(program: Program): number {
+  return ARENA + program.prng.below(ARENA_PAGES) * PAGE;
+}
+
+function someLength(program: Program): number {
+  return (1 + program.prng.below(program.prng.below(4) === 0 ? 14 : 5)) * PAGE;
+}
+
+function pagesOf(from: number, length: number): number[] {
+  const pages: number[] = [];
+  for (let at = from; at < from + length; at += PAGE) pages.push(at / PAGE);
+  return pages;
+}
+
+/** One call, with what it does to the model. Returns the call's result. */
+function run(program: Program, task: number, name: string, args: number[]): number {
+  const { m, log } = program;
+  const line = `${task}: ${name}(${args.map((n) => (n > 4095 ? `0x${n.toString(16)}` : n)).join(', ')})`;
+  log.push(line);
+  const result = call(m, task, name, args);
+  log[log.length - 1] = `${line} = ${result > 4095 ? `0x${result.toString(16)}` : result}`;
+  return result;
+}
+
+function doMmap(program: Program, task: number): void {
+  const { prng } = program;
+  const length = someLength(program);
+  const shared = prng.below(5) === 0;
+  const fixed = prng.below(3) > 0;
+  const addr = somePage(program);
+  const flags = (shared ? SHARED_ANON : PRIVATE_ANON) | (fixed ? FIXED : 0);
+  const result = run(program, task, 'mmap', [addr, length, prng.pick(PROT), flags, -1, 0]);
+  if (result < 0) return;
+  const memory = memoryOf(program, task);
+  for (const page of pagesOf(result, length)) {
+    if (shared) memory.set(page, { value: 0, shared });
+    else memory.delete(page);
+  }
+}
+
+function doMunmap(program: Program, task: number): void {
+  const addr = somePage(program);
+  const length = someLength(program);
+  if (run(program, task, 'munmap', [addr, length]) === 0) {
+    for (const page of pagesOf(addr, length)) memoryOf(program, task).delete(page);
+  }
+}
+
+function doMremap(program: Program, task: number): void {
+  const { prng } = program;
+  const addr = somePage(program);
+  const oldLength = someLength(program);
+  const newLength = prng.below(2) === 0 ? oldLength : someLength(program);
+  const kind = prng.below(4);
+  const target = somePage(program);
+  const flags = kind === 0 ? 0 : kind === 1 ? 1 : kind === 2 ? 3 : newLength === oldLength ? 7 : 3;
+  const result = run(program, task, 'mremap', [addr, oldLength, newLength, flags, target]);
+  const memory = memoryOf(program, task);
+  const from = pagesOf(addr, oldLength);
+  if (result < 0) {
+    // A fixed move may fail after it has unmapped its destination, or after some of its pieces.
+    if ((flags & 2) !== 0) {
+      for (const page of [...from, ...pagesOf(target, newLength)]) memory.set(page, 'unknown');
+    }
+    return;
+  }
+  const cells = from.map((page) => memory.get(page));
+  const to = pagesOf(result, newLength);
+  for (const page of pagesOf(
+    result,
+    result === addr ? Math.max(oldLength, newLength) : newLength,
+  )) {
+    memory.delete(page);
+  }
+  if (result !== addr) for (const page of from) memory.delete(page);
+  for (const [i, page] of to.entries()) {
+    const cell = cells[i];
+    if (cell !== undefined) memory.set(page, cell);
+  }
+  if ((flags & 4) !== 0) {
+    // Shared pages stay where they were; private ones read as zero there.
+    for (const [i, page] of from.entries()) {
+      const cell = cells[i];
+      if (cell === 'unknown' || cell?.shared === true) memory.set(page, cell);
+    }
+  }
+  // Shared memory that grows is an object without a cell here.
+  if (newLength > oldLength && cells.some((cell) => cell !== undefined)) {
+    for (const page of to.slice(from.length)) memory.set(page, 'unknown');
+  }
+}
+
+function doBrk(program: Program, task: number): void {
+  const mm = mmOfTask(program.m, task);
+  const before = mm?.brk ?? 0;
+  const wanted = BRK + program.prng.below(12) * PAGE + program.prng.below(2) * 100;
+  const result = run(program, task, 'brk', [wanted]);
+  const from = Math.ceil(Math.min(before, result) / PAGE) * PAGE;
+  const to = Math.ceil(Math.max(before, result) / PAGE) * PAGE;
+  for (const page of pagesOf(from, to - from)) memoryOf(program, task).delete(page);
+}
+
+function doMadvise(program: Program, task: number): void {
+  const advice = program.prng.pick(ADVICE);
+  const addr = somePage(program);
+  const length = someLength(program);
+  // WIPEONFORK and DONTFORK change what fork does: known by asking the VMA at fork time.
+  const result = run(program, task, 'madvise', [addr, length, advice]);
+  if (advice !== DONTNEED) return;
+  const memory = memoryOf(program, task);
+  for (const page of pagesOf(addr, length)) {
+    const cell = memory.get(page);
+    if (cell === undefined || cell === 'unknown' || cell.shared) continue;
+    if (result === 0) memory.delete(page);
+    else memory.set(page, 'unknown');
+  }
+}
+
+const VM_DONTCOPY = 0x20000;
+const VM_WIPEONFORK = 0x2000000;
+
+function doFork(program: Program, task: number): void {
+  const child = run(program, task, 'fork', []);
+  if (child < 0) return;
+  const memory: Memory = new Map();
+  const mm = mmOfTask(program.m, task);
+  for (const [page, cell] of memoryOf(program, task)) {
+    const vma = mm === null ? null : vmaAt(mm, page * PAGE);
+    if (vma === null || (vma.vm_flags & VM_DONTCOPY) !== 0) continue;
+    if ((vma.vm_flags & VM_WIPEONFORK) !== 0) continue;
+    memory.set(page, cell === 'unknown' || cell.shared ? cell : { ...cell });
+  }
+  program.memories.set(child, memory);
+}
+
+function doStore(program: Program, task: number): void {
+  const addr = program.prng.below(8) === 0 ? BRK + program.prng.below(8) * PAGE : somePage(program);
+  const value = 1 + program.prng.below(250);
+  if (run(program, task, 'store', [addr, value]) < 0) return;
+  const memory = memoryOf(program, task);
+  const cell = memory.get(addr / PAGE);
+  if (cell === undefined) memory.set(addr / PAGE, { value, shared: false });
+  else if (cell === 'unknown') memory.set(addr / PAGE, 'unknown');
+  else cell.value = value;
+}
+
+function doLoad(program: Program, task: number): void {
+  const addr = program.prng.below(8) === 0 ? BRK + program.prng.below(8) * PAGE : somePage(program);
+  const result = run(program, task, 'load', [addr]);
+  const cell = memoryOf(program, task).get(addr / PAGE);
+  if (result < 0 || cell === 'unknown') return;
+  if (result !== (cell?.value ?? 0)) {
+    throw new Error(`load of ${addr.toString(16)} gave ${result}, not ${cell?.value ?? 0}`);
+  }
+}
+
+function doExit(program: Program, task: number): void {
+  if (program.memories.size < 2) return;
+  run(program, task, 'exit', [0]);
+  program.memories.delete(task);
+}
+
+function doProtect(program: Program, task: number): void {
+  const prot = program.prng.pick(PROT);
+  run(program, task, 'mprotect', [somePage(program), someLength(program), prot]);
+}
+
+type Step = (program: Program, task: number) => void;
+
+const steps: readonly (readonly [weight: number, step: Step])[] = [
+  [14, doMmap],
+  [8, doMunmap],
+  [10, doProtect],
+  [9, doMremap],
+  [5, doBrk],
+  [7, doMadvise],
+  [5, doFork],
+  [3, doExit],
+  [26, doStore],
+  [13, doLoad],
+];
+
+function pickStep(prng: Prng): Step {
+  let at = prng.below(steps.reduce((sum, [weight]) => sum + weight, 0));
+  for (const [weight, step] of steps) {
+    if (at < weight) return step;
+    at -= weight;
+  }
+  return doLoad;
+}
+
+/** Everything that a machine must have back when no process is left. */
+function usage(m: Machine): Record<string, number> {
+  settle(m);
+  return { ...liveObjectCounts(m), frames: NODE_DATA().used_pages };
+}
+
+function fresh(recording: boolean): { m: Machine; baseline: Record<string, number> } {
+  const m = bootTest({ memoryPages: 2048, recording });
+  const warm = spawnInit(m, 'warm');
+  call(m, warm, 'mmap', [0, PAGE, 3, PRIVATE_ANON, -1, 0]);
+  call(m, warm, 'exit', [0]);
+  return { m, baseline: usage(m) };
+}
+
+function explain(program: Program, seed: number, error: unknown): Error {
+  const text = error instanceof Error ? error.message : String(error);
+  return new Error(`seed ${seed}: ${text}\n${program.log.join('\n')}`);
+}
+
+describe('random programs', () => {
+  test('of one process at a time follow a plain model of memory and leave nothing behind', () => {
+    for (let seed = 1; seed <= 500; seed++) {
+      const { m, baseline } = fresh(false);
+      const first = spawnInit(m, 'P', { brk: BRK, mmapBase: ARENA + ARENA_PAGES * PAGE });
+      const program: Program = {
+        m,
+        prng: new Prng(seed),
+        memories: new Map([[first, new Map()]]),
+        log: [],
+      };
+      try {
+        for (let i = 0; i < 60; i++) {
+          const task = program.prng.pick([...program.memories.keys()]);
+          pickStep(program.prng)(program, task);
+          expect(findings(m)).toEqual([]);
+        }
+        for (const task of program.memories.keys()) {
+          run(program, task, 'exit', [0]);
+          expect(findings(m)).toEqual([]);
+        }
+        expect(usage(m)).toEqual(baseline);
+        expect(findings(m)).toEqual([]);
+      } catch (error) {
+        throw explain(program, seed, error);
+      }
+    }
+  }, 300_000);
+
+  test('of several processes at once never oops, deadlock or leak', () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const { m, baseline } = fresh(true);
+      const prng = new Prng(seed);
+      const log: string[] = [];
+      const tasks: number[] = [
+        spawnInit(m, 'P', { brk: BRK, mmapBase: ARENA + ARENA_PAGES * PAGE }),
+      ];
+      const program: Program = { m, prng, memories: new Map(), log };
+      try {
+        let started = 0;
+        for (
+          let turn = 0;
+          turn < 3000 && (started < 40 || tasks.some((t) => m.block(t).op !== 0));
+          turn++
+        ) {
+          for (let id = 1; id <= m.taskCount(); id++) {
+            if (!tasks.includes(id) && taskIsAlive(m, id) && m.names[id] === 'P') tasks.push(id);
+          }
+          const alive = tasks.filter((t) => taskIsAlive(m, t));
+          const idle = alive.filter((t) => m.block(t).op === 0);
+          if (idle.length > 0 && started < 40) {
+            started++;
+            startRandom(program, prng.pick(idle), alive.length);
+          }
+          const runnable = alive.filter((t) => m.block(t).op !== 0 && m.enabled(t));
+          const busy = alive.filter((t) => m.block(t).op !== 0);
+          if (busy.length > 0 && runnable.length === 0) throw new Error('deadlock');
+          if (runnable.length > 0) m.run(prng.pick(runnable), prng.below(60), null);
+          expect(findings(m)).toEqual([]);
+        }
+        for (const task of tasks) {
+          if (taskIsAlive(m, task)) call(m, task, 'exit', [0]);
+        }
+        expect(usage(m)).toEqual(baseline);
+        expect(findings(m)).toEqual([]);
+      } catch (error) {
+        throw explain(program, seed, error);
+      }
+    }
+  }, 300_000);
+});
+
+/** Begins a random operation without a model: threads and processes race. */
+function startRandom(program: Program, task: number, alive: number): void {
+  const { m, prng, log } = program;
+  const addr = somePage(program);
+  const length = someLength(program);
+  const flags = (prng.below(5) === 0 ? SHARED_ANON : PRIVATE_ANON) | FIXED;
+  const calls: readonly (readonly [string, number[]])[] = [
+    ['mmap', [addr, length, prng.pick(PROT), flags, -1, 0]],
+    ['munmap', [addr, length]],
+    ['mprotect', [addr, length, prng.pick(PROT)]],
+    ['mremap', [addr, length, length, 3, somePage(program)]],
+    ['madvise', [addr, length, DONTNEED]],
+    ['store', [addr, 1 + prng.below(200)]],
+    ['store', [addr, 1 + prng.below(200)]],
+    ['load', [addr]],
+    ['fork', []],
+    ['clone', [0x10f00]],
+    ['exit', [0]],
+  ];
+  let [name, args] = prng.pick(calls);
+  if ((name === 'fork' || name === 'clone') && alive > 5) [name, args] = ['store', [addr, 7]];
+  if (name === 'exit' && alive < 3) [name, args] = ['load', [addr]];
+  log.push(`${task}: ${name}(${args.map((n) => `0x${n.toString(16)}`).join(', ')})`);
+  begin(m, task, name, args);
+}
