@@ -83,9 +83,10 @@ function* faultin_page(
   address: number,
   write: boolean,
   tried: boolean,
-  lock: locked_flag,
+  lock: locked_flag | null,
 ): K<number> {
-  let flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+  // Without a flag to tell it (mprotect, which holds mmap_lock for write) the lock must not be dropped.
+  let flags = lock === null ? 0 : FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   if (write) {
     flags |= FAULT_FLAG_WRITE;
   }
@@ -100,7 +101,7 @@ function* faultin_page(
     }
     return (ret & VM_FAULT_HWPOISON) !== 0 ? -EHWPOISON : -EFAULT;
   }
-  if ((ret & VM_FAULT_RETRY) !== 0) {
+  if ((ret & VM_FAULT_RETRY) !== 0 && lock !== null) {
     lock.locked = false;
   }
   return 0;
@@ -108,13 +109,13 @@ function* faultin_page(
 
 /**
  * mm/gup.c: populate_vma_page_range() and __get_user_pages() v6.18: pages of [start, end) faulted in, or a
- * negative errno. Preconditions: mmap_lock held for read; it may be dropped (lock.locked false).
+ * negative errno. Preconditions: mmap_lock held; it may be dropped (lock.locked false) unless `lock` is null.
  */
 export function* populate_vma_page_range(
   vma: vm_area_struct,
   start: number,
   end: number,
-  lock: locked_flag,
+  lock: locked_flag | null,
 ): K<number> {
   const mm = vma.vm_mm as mm_struct;
   const nr_pages = (end - start) / PAGE_SIZE;
@@ -137,7 +138,7 @@ export function* populate_vma_page_range(
         lru_add_drain();
         return done > 0 ? done : error;
       }
-      if (!lock.locked) {
+      if (lock !== null && !lock.locked) {
         lru_add_drain();
         return done;
       }

@@ -34,7 +34,7 @@ import {
   vma_is_anonymous,
 } from './mm.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
-import { folio_test_anon, PageAnon, PageAnonExclusive } from './page-flags.ts';
+import { folio_test_anon, PageAnonExclusive } from './page-flags.ts';
 import {
   is_swap_pte,
   is_writable_migration_entry,
@@ -101,7 +101,7 @@ export function can_change_pte_writable(vma: vm_area_struct, addr: number, pte: 
     return pte_dirty(pte);
   }
   const page = vm_normal_page(vma, addr, pte);
-  return page !== null && PageAnon(page) && PageAnonExclusive(page);
+  return page !== null && folio_test_anon(page) && PageAnonExclusive(page);
 }
 
 /** The entry that a new protection makes of `oldpte`. Preconditions: ptl. */

@@ -18,7 +18,7 @@ import {
 } from './mm.ts';
 import { mmap_write_lock_killable, mmap_write_unlock } from './mmap_lock.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
-import { move_page_tables } from './mremap.ts';
+import { move_page_tables } from './move_page_tables.ts';
 import { vma_expand, vma_shrink } from './vma.ts';
 import { vm_area_alloc, vm_area_free } from './vma_init.ts';
 import { insert_vm_struct } from './vma_map.ts';
