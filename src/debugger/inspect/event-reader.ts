@@ -1,7 +1,8 @@
 /**
  * Reading the event log forward, once. Indexes over events (walks.ts, lock-index.ts) are extended when
- * the log grows and start again when it was rewritten: after going back in time and taking another
- * future, the log holds other events at the same numbers.
+ * the log grows. After going back in time and taking another future the log holds other events at the
+ * same numbers: whoever calls machine.truncate() then calls forget() of every index. As a second line of
+ * defence an index compares some events with what it read, and starts again when one differs.
  */
 import { cpu } from '../../sim/cpu.ts';
 import { allEvents, type EventType, eventLog } from '../../sim/event.ts';
@@ -86,9 +87,9 @@ function fingerprint(index: number): number {
   return hash;
 }
 
-/** The event type with this name. */
-export function eventType(name: string): EventType | undefined {
-  return allEvents().find((type) => type.name === name);
+/** Which word of an event holds a field; object fields have their serial in the next one. */
+export function fieldWord(type: EventType, name: string): number {
+  return type.fields.find((field) => field.name === name)?.word ?? 0;
 }
 
 /** One word of an event's fields. */

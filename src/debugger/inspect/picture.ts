@@ -1,9 +1,9 @@
 /**
- * The address space as two lines: a ruler and one letter per page, `*` behind the letter's VMA where a
- * page is present. Gaps and long stretches are shortened, so that what matters fits one line.
+ * The address space as two lines: a ruler of page numbers and one letter per page, `*` where a page is
+ * present. Gaps and long stretches are shortened, so that what matters fits one line.
  *
- *     7f10        7f14      7f2a
- *     aA-a·bbB..40..b   ...   ccC
+ *     7f0000000 7f0000064
+ *     a*aa..96..bbbbb<30>bbbbb
  */
 import type { mm_struct, vm_area_struct } from '../../linux/mm_types.ts';
 import { isPresent, visitLeaves } from './page-walk.ts';
@@ -44,7 +44,17 @@ function drawRange(mm: mm_struct, start: number, pages: number, letter: string):
 
 /** A hole between two VMAs: a dot per page, or its size in pages. */
 function drawGap(pages: number): string {
-  return pages <= 8 ? '.'.repeat(pages) : ' ... ';
+  return pages <= 8 ? '.'.repeat(pages) : `..${countText(pages)}..`;
+}
+
+/** `96`, `12K`, `3G`: how many pages. */
+function countText(pages: number): string {
+  let count = pages;
+  for (const unit of ['', 'K', 'M']) {
+    if (count < 10_000) return `${count}${unit}`;
+    count = Math.round(count / 1024);
+  }
+  return `${count}G`;
 }
 
 /**

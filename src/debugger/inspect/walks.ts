@@ -12,7 +12,7 @@ import type { EventType } from '../../sim/event.ts';
 import type { Machine, Slice } from '../../sim/machine.ts';
 import { textOf } from '../../sim/text.ts';
 import type { VisitView, WalkView } from '../view.ts';
-import { EventReader, eventWord, type IndexedEvent } from './event-reader.ts';
+import { EventReader, eventWord, fieldWord, type IndexedEvent } from './event-reader.ts';
 import { isSame, looking, objectAt } from './objects.ts';
 import { pageRef, pastRef, processOfVma } from './refs.ts';
 
@@ -136,9 +136,10 @@ export class WalkIndex {
     if (!type.name.startsWith('rmap:walk_')) return;
     const open = this.#open.get(event.task) ?? [];
     const walk = open.at(-1);
-    const { index, step, start } = event;
+    const { index, step } = event;
+    const at = (field: string): number => event.start + fieldWord(type, field);
     if (type.name === 'rmap:walk_begin') {
-      const begun = this.#begin(event);
+      const begun = this.#begin(event, at);
       this.#walks.push(begun);
       open.push(begun);
       this.#open.set(event.task, open);
@@ -150,9 +151,9 @@ export class WalkIndex {
       walk.visits.push({
         event: index,
         step,
-        vma: past(start + 1),
-        anonVma: past(start + 3),
-        address: eventWord(start + 5),
+        vma: past(at('vma')),
+        anonVma: past(at('anon_vma')),
+        address: eventWord(at('address')),
         hits: [],
         miss: -1,
         end: -1,
@@ -171,16 +172,16 @@ export class WalkIndex {
     }
   }
 
-  #begin({ index, task, step, start }: IndexedEvent): WalkRecord {
+  #begin({ index, task, step }: IndexedEvent, at: (field: string) => number): WalkRecord {
     return {
       id: this.#walks.length + 1,
       task,
       begin: index,
       beginStep: step,
-      pfn: eventWord(start),
-      anonVma: past(start + 1),
-      pgoff: eventWord(start + 3),
-      purpose: textOf(eventWord(start + 4)),
+      pfn: eventWord(at('page')),
+      anonVma: past(at('anon_vma')),
+      pgoff: eventWord(at('index')),
+      purpose: textOf(eventWord(at('purpose'))),
       visits: [],
       locks: [],
       end: -1,
