@@ -3,7 +3,7 @@
  * Lock tree: mmap_lock for read. Fidelity: dup for populate; pinning pages is not here.
  */
 import type { K } from '../../sim/wait.ts';
-import { EFAULT, EHWPOISON, ENOMEM } from '../errno.ts';
+import { EFAULT, EHWPOISON, EINVAL, ENOMEM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { handle_mm_fault } from './memory_fault.ts';
@@ -12,6 +12,7 @@ import {
   VM_IO,
   VM_LOCKONFAULT,
   VM_PFNMAP,
+  VM_READ,
   VM_SHARED,
   VM_WRITE,
   vma_is_accessible,
@@ -45,7 +46,7 @@ import {
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
 } from './vm_fault.ts';
-import { find_vma_intersection } from './vma_tree.ts';
+import { find_vma_intersection, vma_lookup } from './vma_tree.ts';
 
 /** Whether mmap_lock is still held: fault handlers may drop it. */
 export interface locked_flag {
@@ -108,26 +109,17 @@ function* faultin_page(
 }
 
 /**
- * mm/gup.c: populate_vma_page_range() and __get_user_pages() v6.18: pages of [start, end) faulted in, or a
- * negative errno. Preconditions: mmap_lock held; it may be dropped (lock.locked false) unless `lock` is null.
+ * The loop of __get_user_pages() for callers that want the pages faulted in and no more: pages done, or a
+ * negative errno if that is none. The lock may be gone (lock.locked false).
  */
-export function* populate_vma_page_range(
+function* faultInPages(
   vma: vm_area_struct,
   start: number,
-  end: number,
+  nr_pages: number,
+  write: boolean,
   lock: locked_flag | null,
 ): K<number> {
   const mm = vma.vm_mm as mm_struct;
-  const nr_pages = (end - start) / PAGE_SIZE;
-  if ((vma.vm_flags & VM_LOCKONFAULT) !== 0) {
-    return nr_pages;
-  }
-  // Writable private pages get their own copy now; shared ones are not dirtied for nothing.
-  const write = (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
-  if (!vma_is_accessible(vma)) {
-    // Without FOLL_FORCE check_vma_flags() refuses a VMA that nobody may read.
-    return -EFAULT;
-  }
   let done = 0;
   while (done < nr_pages) {
     const address = start + done * PAGE_SIZE;
@@ -148,6 +140,29 @@ export function* populate_vma_page_range(
   }
   lru_add_drain();
   return done;
+}
+
+/**
+ * mm/gup.c: populate_vma_page_range() and __get_user_pages() v6.18: pages of [start, end) faulted in, or a
+ * negative errno. Preconditions: mmap_lock held; it may be dropped (lock.locked false) unless `lock` is null.
+ */
+export function* populate_vma_page_range(
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  lock: locked_flag | null,
+): K<number> {
+  const nr_pages = (end - start) / PAGE_SIZE;
+  if ((vma.vm_flags & VM_LOCKONFAULT) !== 0) {
+    return nr_pages;
+  }
+  // Writable private pages get their own copy now; shared ones are not dirtied for nothing.
+  const write = (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
+  if (!vma_is_accessible(vma)) {
+    // Without FOLL_FORCE check_vma_flags() refuses a VMA that nobody may read.
+    return -EFAULT;
+  }
+  return yield* faultInPages(vma, start, nr_pages, write, lock);
 }
 
 /**
@@ -196,4 +211,40 @@ export function* __mm_populate(start: number, len: number, ignore_errors: boolea
 /** include/linux/mm.h: mm_populate() v6.18. */
 export function* mm_populate(addr: number, len: number): K {
   yield* __mm_populate(addr, len, true);
+}
+
+/**
+ * mm/madvise.c: madvise_populate() with faultin_page_range() v6.18: MADV_POPULATE_READ and _WRITE. 0 or a negative
+ * errno: -ENOMEM for a hole, -EINVAL for a VMA that may not be accessed so. Preconditions: mmap_lock
+ * held for read; it is held again at the end.
+ */
+export function* madvise_populate(
+  mm: mm_struct,
+  from: number,
+  end: number,
+  write: boolean,
+): K<number> {
+  const needed = write ? VM_WRITE : VM_READ;
+  const lock: locked_flag = { locked: true };
+  let start = from;
+  while (start < end) {
+    const vma = vma_lookup(mm, start);
+    if (vma === null) {
+      return -ENOMEM;
+    }
+    if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) !== 0 || (vma.vm_flags & needed) === 0) {
+      return -EINVAL;
+    }
+    const nr_pages = (Math.min(end, vma.vm_end) - start) / PAGE_SIZE;
+    const pages = yield* faultInPages(vma, start, nr_pages, write, lock);
+    if (!lock.locked) {
+      yield* mmap_read_lock(mm);
+      lock.locked = true;
+    }
+    if (pages < 0) {
+      return pages;
+    }
+    start = start + pages * PAGE_SIZE;
+  }
+  return 0;
 }

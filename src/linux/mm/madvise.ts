@@ -1,0 +1,488 @@
+/**
+ * mm/madvise.c v6.18: madvise(2).
+ *
+ * Lock tree: by advice mmap_lock (write) -> vma_start_write(), mmap_lock (read), or the read lock of the one
+ * VMA concerned. Fidelity: dup for the walk, the errors, the advice that changes VMA flags, DONTNEED,
+ * and guard regions; FREE, COLD, PAGEOUT, WILLNEED and COLLAPSE check and then do nothing yet (stub).
+ */
+import type { K } from '../../sim/wait.ts';
+import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
+import { current_mm } from '../kernel/current.ts';
+import { anon_rmap, has } from '../kernel.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { guard_install_range, guard_remove_range } from './guard.ts';
+import { madvise_populate } from './gup.ts';
+import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
+import {
+  is_shared_maywrite,
+  MADV_COLD,
+  MADV_COLLAPSE,
+  MADV_DODUMP,
+  MADV_DOFORK,
+  MADV_DONTDUMP,
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
+  MADV_HUGEPAGE,
+  MADV_KEEPONFORK,
+  MADV_MERGEABLE,
+  MADV_NOHUGEPAGE,
+  MADV_NORMAL,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_RANDOM,
+  MADV_REMOVE,
+  MADV_SEQUENTIAL,
+  MADV_UNMERGEABLE,
+  MADV_WILLNEED,
+  MADV_WIPEONFORK,
+  MMF_VM_HUGEPAGE,
+  MMF_VM_MERGEABLE,
+  mm_flags_set,
+  offset_in_page,
+  PAGE_ALIGN,
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_DROPPABLE,
+  VM_HUGEPAGE,
+  VM_HUGETLB,
+  VM_IO,
+  VM_LOCKED,
+  VM_MAYBE_GUARD,
+  VM_MAYSHARE,
+  VM_MERGEABLE,
+  VM_NOHUGEPAGE,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_SPECIAL,
+  VM_STICKY,
+  VM_WIPEONFORK,
+  VM_WRITE,
+  vma_is_anonymous,
+} from './mm.ts';
+import {
+  lock_vma_under_rcu,
+  mmap_read_lock,
+  mmap_read_unlock,
+  mmap_write_lock_killable,
+  mmap_write_unlock,
+  vma_end_read,
+  vma_start_write,
+} from './mmap_lock.ts';
+import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
+import type { mmu_gather } from './pgtable_types.ts';
+import { vma_modify_flags } from './vma.ts';
+import { vma_is_sealed } from './vma_munmap.ts';
+import { find_vma, find_vma_prev } from './vma_tree.ts';
+
+type madvise_lock_mode = 'none' | 'mmap_read' | 'mmap_write' | 'vma_read';
+
+/** struct madvise_behavior: one madvise() and where it is. */
+interface madvise_behavior {
+  readonly mm: mm_struct;
+  readonly behavior: number;
+  tlb: mmu_gather | null;
+  lock_mode: madvise_lock_mode;
+  start: number;
+  end: number;
+  prev: vm_area_struct | null;
+  vma: vm_area_struct | null;
+}
+
+/** MAX_MADVISE_GUARD_RETRIES. */
+const GUARD_RETRIES = 3;
+
+const vmaOf = (m: madvise_behavior): vm_area_struct => m.vma as vm_area_struct;
+
+/** mm/madvise.c: madvise_update_vma() v6.18. 0 or a negative errno. Preconditions: mmap_lock held for write. */
+function* madvise_update_vma(new_flags: number, m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (new_flags === vma.vm_flags) {
+    return 0;
+  }
+  const modified = yield* vma_modify_flags(m.prev, vma, m.start, m.end, new_flags);
+  if (typeof modified === 'number') {
+    return modified;
+  }
+  m.vma = modified;
+  yield* vma_start_write(modified);
+  modified.vm_flags = new_flags | (modified.vm_flags & VM_STICKY);
+  return 0;
+}
+
+/** mm/madvise.c: madvise_dontneed_free_valid_vma() v6.18. */
+function madvise_dontneed_free_valid_vma(m: madvise_behavior): boolean {
+  const locked = m.behavior === MADV_DONTNEED_LOCKED ? 0 : VM_LOCKED;
+  return (vmaOf(m).vm_flags & (VM_PFNMAP | locked)) === 0;
+}
+
+/** mm/madvise.c: madvise_dontneed_free() v6.18. Nothing drops the lock here (that was for userfaultfd). */
+function* madvise_dontneed_free(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!madvise_dontneed_free_valid_vma(m)) {
+    return -EINVAL;
+  }
+  if (m.start === m.end) {
+    return 0;
+  }
+  if (m.behavior === MADV_FREE) {
+    return vma_is_anonymous(vma) ? 0 : -EINVAL;
+  }
+  // Private copies go too; guard markers stay.
+  const details = { even_cows: true, drop_markers: false };
+  yield* zap_page_range_single_batched(m.tlb as mmu_gather, vma, m.start, m.end - m.start, details);
+  return 0;
+}
+
+/** mm/madvise.c: madvise_remove() v6.18, the checks; punching the hole is not done yet. */
+function madvise_remove(vma: vm_area_struct): number {
+  if ((vma.vm_flags & VM_LOCKED) !== 0) {
+    return -EINVAL;
+  }
+  if (vma.vm_file === null) {
+    return -EINVAL;
+  }
+  return is_shared_maywrite(vma.vm_flags) ? 0 : -EACCES;
+}
+
+/** mm/madvise.c: can_madv_lru_vma() v6.18. */
+function can_madv_lru_vma(vma: vm_area_struct): boolean {
+  return (vma.vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) === 0;
+}
+
+/** mm/madvise.c: is_valid_guard_vma() v6.18. */
+function is_valid_guard_vma(vma: vm_area_struct, allow_locked: boolean): boolean {
+  const disallowed = VM_SPECIAL | VM_HUGETLB | (allow_locked ? 0 : VM_LOCKED);
+  return (vma.vm_flags & disallowed) === 0;
+}
+
+/** mm/madvise.c: madvise_guard_install() v6.18. Preconditions: mmap_lock held for read. */
+function* madvise_guard_install(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!is_valid_guard_vma(vma, false)) {
+    return -EINVAL;
+  }
+  if (has('maybe_guard')) {
+    // 6.18.44: an atomic bit operation under the read lock; whoever must see it holds the write lock.
+    vma.vm_flags = vma.vm_flags | VM_MAYBE_GUARD;
+  }
+  if (!has('maybe_guard') || vma_is_anonymous(vma)) {
+    // Page tables that fork must copy: before the flag existed only an anon_vma could say so.
+    const err = yield* anon_rmap().anon_vma_prepare(vma);
+    if (err !== 0) {
+      return err;
+    }
+  }
+  for (let i = 0; i < GUARD_RETRIES; i += 1) {
+    const err = yield* guard_install_range(vma, m.start, m.end);
+    if (err <= 0) {
+      return err;
+    }
+    // Something is mapped there: zap it and try again, racing with faults.
+    yield* zap_page_range_single(vma, m.start, m.end - m.start, null);
+  }
+  return -ERESTARTNOINTR;
+}
+
+/** mm/madvise.c: madvise_guard_remove() v6.18. Preconditions: mmap_lock held for read. */
+function* madvise_guard_remove(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!is_valid_guard_vma(vma, true)) {
+    return -EINVAL;
+  }
+  yield* guard_remove_range(vma, m.start, m.end);
+  return 0;
+}
+
+/** mm/madvise.c: is_discard() v6.18. */
+function is_discard(behavior: number): boolean {
+  switch (behavior) {
+    case MADV_FREE:
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_REMOVE:
+    case MADV_DONTFORK:
+    case MADV_WIPEONFORK:
+    case MADV_GUARD_INSTALL:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** mm/madvise.c: can_madvise_modify() v6.18: a sealed anonymous VMA that is not writable keeps its data. */
+function can_madvise_modify(vma: vm_area_struct, behavior: number): boolean {
+  if (!vma_is_sealed(vma) || !is_discard(behavior) || !vma_is_anonymous(vma)) {
+    return true;
+  }
+  return (vma.vm_flags & VM_WRITE) !== 0;
+}
+
+/** mm/ksm.c: ksm_madvise() v6.18, the flags; un-merging pages comes with KSM. */
+function ksm_madvise(vma: vm_area_struct, behavior: number): number {
+  const flags = vma.vm_flags;
+  if (behavior === MADV_UNMERGEABLE) {
+    return flags & ~VM_MERGEABLE;
+  }
+  const not_for_ksm = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE;
+  if ((flags & VM_MERGEABLE) !== 0 || (flags & not_for_ksm) !== 0) {
+    return flags;
+  }
+  mm_flags_set(MMF_VM_MERGEABLE, vma.vm_mm as mm_struct);
+  return flags | VM_MERGEABLE;
+}
+
+/** What the advice makes of the VMA's flags; a negative errno (as `error`) if it does not apply. */
+function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; flags: number } {
+  const flags = vma.vm_flags;
+  const refuse = { error: -EINVAL, flags };
+  const set = (new_flags: number): { error: number; flags: number } => ({
+    error: 0,
+    flags: new_flags | 0,
+  });
+  switch (behavior) {
+    case MADV_NORMAL:
+      return set(flags & ~(VM_RAND_READ | VM_SEQ_READ));
+    case MADV_SEQUENTIAL:
+      return set((flags & ~VM_RAND_READ) | VM_SEQ_READ);
+    case MADV_RANDOM:
+      return set((flags & ~VM_SEQ_READ) | VM_RAND_READ);
+    case MADV_DONTFORK:
+      return set(flags | VM_DONTCOPY);
+    case MADV_DOFORK:
+      return (flags & VM_IO) !== 0 ? refuse : set(flags & ~VM_DONTCOPY);
+    case MADV_WIPEONFORK:
+      if (vma.vm_file !== null || (flags & VM_SHARED) !== 0) {
+        return refuse;
+      }
+      return set(flags | VM_WIPEONFORK);
+    case MADV_KEEPONFORK:
+      return (flags & VM_DROPPABLE) !== 0 ? refuse : set(flags & ~VM_WIPEONFORK);
+    case MADV_DONTDUMP:
+      return set(flags | VM_DONTDUMP);
+    case MADV_DODUMP:
+      return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? refuse : set(flags & ~VM_DONTDUMP);
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+      return set(ksm_madvise(vma, behavior));
+    case MADV_HUGEPAGE:
+      // hugepage_madvise() and khugepaged_enter_vma()
+      mm_flags_set(MMF_VM_HUGEPAGE, vma.vm_mm as mm_struct);
+      return set((flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE);
+    case MADV_NOHUGEPAGE:
+      return set((flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE);
+    default:
+      return refuse;
+  }
+}
+
+/** mm/madvise.c: madvise_vma_behavior() v6.18: applies the advice to one VMA. */
+function* madvise_vma_behavior(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!can_madvise_modify(vma, m.behavior)) {
+    return -EPERM;
+  }
+  switch (m.behavior) {
+    case MADV_REMOVE:
+      return madvise_remove(vma);
+    case MADV_WILLNEED:
+      return 0;
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+      return can_madv_lru_vma(vma) ? 0 : -EINVAL;
+    case MADV_FREE:
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+      return yield* madvise_dontneed_free(m);
+    case MADV_COLLAPSE:
+      return -EINVAL;
+    case MADV_GUARD_INSTALL:
+      return yield* madvise_guard_install(m);
+    case MADV_GUARD_REMOVE:
+      return yield* madvise_guard_remove(m);
+    default:
+  }
+  const advised = advisedFlags(vma, m.behavior);
+  const error = advised.error === 0 ? yield* madvise_update_vma(advised.flags, m) : advised.error;
+  // ENOMEM is for holes in the range; a failed split says "try again".
+  return error === -ENOMEM ? -EAGAIN : error;
+}
+
+/** mm/madvise.c: try_vma_read_lock() v6.18: the read lock of the only VMA, or mmap_lock for read. */
+function* try_vma_read_lock(m: madvise_behavior): K<boolean> {
+  const vma = yield* lock_vma_under_rcu(m.mm, m.start);
+  if (vma !== null) {
+    if (m.end <= vma.vm_end && current_mm() === m.mm) {
+      m.vma = vma;
+      return true;
+    }
+    vma_end_read(vma);
+  }
+  yield* mmap_read_lock(m.mm);
+  m.lock_mode = 'mmap_read';
+  return false;
+}
+
+/**
+ * mm/madvise.c: madvise_walk_vmas() v6.18: applies the advice to every VMA of the range; holes give -ENOMEM in
+ * the end but do not stop it, an error does.
+ */
+function* madvise_walk_vmas(m: madvise_behavior): K<number> {
+  const last_end = m.end;
+  let unmapped_error = 0;
+  if (m.lock_mode === 'vma_read' && (yield* try_vma_read_lock(m))) {
+    const error = yield* madvise_vma_behavior(m);
+    vma_end_read(vmaOf(m));
+    return error;
+  }
+  const found = find_vma_prev(m.mm, m.start);
+  let vma = found.vma;
+  let prev = vma !== null && m.start > vma.vm_start ? vma : found.prev;
+  for (;;) {
+    if (vma === null) {
+      return -ENOMEM;
+    }
+    if (m.start < vma.vm_start) {
+      unmapped_error = -ENOMEM;
+      m.start = vma.vm_start;
+      if (m.start >= last_end) {
+        break;
+      }
+    }
+    m.end = Math.min(vma.vm_end, last_end);
+    m.prev = prev;
+    m.vma = vma;
+    const error = yield* madvise_vma_behavior(m);
+    if (error !== 0) {
+      return error;
+    }
+    // A merge may have made it another VMA, which may reach past the range.
+    vma = vmaOf(m);
+    prev = vma;
+    if (m.end < vma.vm_end) {
+      m.end = vma.vm_end;
+    }
+    if (m.end >= last_end) {
+      break;
+    }
+    vma = find_vma(m.mm, vma.vm_end);
+    m.start = m.end;
+  }
+  return unmapped_error;
+}
+
+/** mm/madvise.c: get_lock_mode() v6.18. */
+function get_lock_mode(behavior: number): madvise_lock_mode {
+  switch (behavior) {
+    case MADV_REMOVE:
+    case MADV_WILLNEED:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+    case MADV_COLLAPSE:
+    case MADV_GUARD_INSTALL:
+    case MADV_GUARD_REMOVE:
+      return 'mmap_read';
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_FREE:
+      return 'vma_read';
+    default:
+      return 'mmap_write';
+  }
+}
+
+/** mm/madvise.c: madvise_lock() v6.18. 0 or -EINTR. */
+function* madvise_lock(m: madvise_behavior): K<number> {
+  m.lock_mode = get_lock_mode(m.behavior);
+  if (m.lock_mode === 'mmap_write') {
+    return (yield* mmap_write_lock_killable(m.mm)) === 0 ? 0 : -EINTR;
+  }
+  if (m.lock_mode === 'mmap_read') {
+    yield* mmap_read_lock(m.mm);
+  }
+  return 0;
+}
+
+/** mm/madvise.c: madvise_unlock() v6.18. */
+function madvise_unlock(m: madvise_behavior): void {
+  if (m.lock_mode === 'mmap_write') {
+    mmap_write_unlock(m.mm);
+  } else if (m.lock_mode === 'mmap_read') {
+    mmap_read_unlock(m.mm);
+  }
+  m.lock_mode = 'none';
+}
+
+/** mm/madvise.c: madvise_behavior_valid() v6.18, without memory failure injection. */
+function madvise_behavior_valid(behavior: number): boolean {
+  const first_gap = behavior > MADV_RANDOM && behavior < MADV_WILLNEED;
+  const numbered =
+    (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
+    (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE);
+  return (
+    (numbered && !first_gap) || behavior === MADV_GUARD_INSTALL || behavior === MADV_GUARD_REMOVE
+  );
+}
+
+/** mm/madvise.c: is_valid_madvise() v6.18. */
+function is_valid_madvise(start: number, len_in: number, behavior: number): boolean {
+  if (!madvise_behavior_valid(behavior) || offset_in_page(start) !== 0) {
+    return false;
+  }
+  const len = PAGE_ALIGN(len_in);
+  if (len_in !== 0 && len === 0) {
+    return false;
+  }
+  return start + len < 2 ** 64;
+}
+
+/** mm/madvise.c: do_madvise() v6.18. 0 or a negative errno. */
+export function* do_madvise(
+  mm: mm_struct,
+  start: number,
+  len_in: number,
+  behavior: number,
+): K<number> {
+  if (!is_valid_madvise(start, len_in, behavior)) {
+    return -EINVAL;
+  }
+  const len = PAGE_ALIGN(len_in);
+  if (len === 0) {
+    return 0;
+  }
+  const m: madvise_behavior = {
+    mm,
+    behavior,
+    tlb: null,
+    lock_mode: 'none',
+    start,
+    end: start + len,
+    prev: null,
+    vma: null,
+  };
+  if ((yield* madvise_lock(m)) !== 0) {
+    return -EINTR;
+  }
+  if (get_lock_mode(behavior) === 'vma_read') {
+    m.tlb = tlb_gather_mmu(mm);
+  }
+  let error: number;
+  if (behavior === MADV_POPULATE_READ || behavior === MADV_POPULATE_WRITE) {
+    error = yield* madvise_populate(mm, start, start + len, behavior === MADV_POPULATE_WRITE);
+  } else {
+    error = yield* madvise_walk_vmas(m);
+  }
+  if (m.tlb !== null) {
+    yield* tlb_finish_mmu(m.tlb);
+  }
+  madvise_unlock(m);
+  return error;
+}
