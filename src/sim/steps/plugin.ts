@@ -27,23 +27,29 @@ export interface KernelStepsOptions {
  * functions (structs, tracepoints, constants).
  */
 export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
-  const directories = [linuxDir, ...(options.extra ?? []).map((dir) => path.resolve(dir))];
-  let generators: Set<string> | null = null;
+  const extra = (options.extra ?? []).map((dir) => path.resolve(dir));
+  const directories = [linuxDir, ...extra];
+  /** Names that need `yield*`, for the files below each directory: its own and those of src/linux. */
+  let generators: ReadonlyMap<string, ReadonlySet<string>> | null = null;
   const withFunctions = new Set<string>();
 
-  const scan = (): Set<string> => {
-    const names = new Set<string>();
-    withFunctions.clear();
-    for (const file of [...directories.flatMap(kernelFiles), waitFile]) {
+  const scan = (files: readonly string[]): string[] =>
+    files.flatMap((file) => {
       const code = readFileSync(file, 'utf8');
       if (/function\s*\*/.test(code)) withFunctions.add(file);
-      for (const name of generatorNames(code, file)) names.add(name);
-    }
-    return names;
+      return [...generatorNames(code, file)];
+    });
+  const scanAll = (): ReadonlyMap<string, ReadonlySet<string>> => {
+    withFunctions.clear();
+    const linux = scan([...kernelFiles(linuxDir), waitFile]);
+    return new Map([
+      [linuxDir, new Set(linux)],
+      ...extra.map((dir) => [dir, new Set([...linux, ...scan(kernelFiles(dir))])] as const),
+    ]);
   };
-  const known = (): Set<string> => {
-    generators ??= scan();
-    return generators;
+  const known = (directory: string): ReadonlySet<string> => {
+    generators ??= scanAll();
+    return generators.get(directory) ?? new Set();
   };
 
   return {
@@ -60,7 +66,7 @@ export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
       const from = fromFast ? importer?.slice(0, -'?fast'.length) : importer;
       const resolved = await this.resolve(bare, from, { ...options, skipSelf: true });
       if (resolved === null) return null;
-      known();
+      known(linuxDir);
       // A file without kernel functions is shared: its structs exist once.
       return withFunctions.has(resolved.id) ? `${resolved.id}?fast` : resolved.id;
     },
@@ -77,7 +83,7 @@ export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
         mode,
         runtime,
         shown: path.relative(directory ?? linuxDir, file).replaceAll(path.sep, '/'),
-        generators: known(),
+        generators: known(directory ?? linuxDir),
         sim: simDir,
       });
       return { code: result.code, map: result.map };
