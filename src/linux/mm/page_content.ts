@@ -43,7 +43,7 @@ export function store_content(
   }
   const old = runsOf(content);
   const runs: number[] = [];
-  const add = (end: number, value: number): void => {
+  const appendRun = (end: number, value: number): void => {
     const n = runs.length;
     if (n > 0 && (runs[n - 2] as number) >= end) {
       return;
@@ -61,14 +61,14 @@ export function store_content(
     const end = old[i] as number;
     const value = old[i + 1] as number;
     if (start < offset) {
-      add(Math.min(end, offset), value);
+      appendRun(Math.min(end, offset), value);
     }
     if (end > offset && !written) {
-      add(stop, byte & 0xff);
+      appendRun(stop, byte & 0xff);
       written = true;
     }
     if (end > stop) {
-      add(end, value);
+      appendRun(end, value);
     }
     start = end;
   }
