@@ -13,7 +13,6 @@ import {
   VM_LOCKONFAULT,
   VM_PFNMAP,
   VM_READ,
-  VM_READ,
   VM_SHARED,
   VM_WRITE,
   vma_is_accessible,
@@ -242,69 +241,6 @@ export function* madvise_populate(
       yield* mmap_read_lock(mm);
       lock.locked = true;
     }
-    if (pages < 0) {
-      return pages;
-    }
-    start = start + pages * PAGE_SIZE;
-  }
-  return 0;
-}
-
-/**
- * mm/gup.c: check_vma_flags() v6.18 without FOLL_FORCE, and __get_user_pages_locked() v6.18 as
- * faultin_page_range() calls it: pages faulted in from `start` on, or a negative errno.
- * Preconditions: mmap_lock held for read; it is held again on return, but may have been dropped.
- */
-export function* faultin_page_range(
-  mm: mm_struct,
-  start: number,
-  end: number,
-  write: boolean,
-): K<number> {
-  const nr_pages = (end - start) / PAGE_SIZE;
-  let done = 0;
-  let ret = 0;
-  while (done < nr_pages && ret === 0) {
-    const address = start + done * PAGE_SIZE;
-    const vma = vma_lookup(mm, address);
-    if (vma === null) {
-      ret = -ENOMEM;
-      break;
-    }
-    const needed = write ? VM_WRITE : VM_READ;
-    if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) !== 0 || (vma.vm_flags & needed) === 0) {
-      ret = -EINVAL;
-      break;
-    }
-    const lock: locked_flag = { locked: true };
-    let tried = false;
-    while (ret === 0 && lock.locked && !(yield* follow_page_touch(mm, address, write))) {
-      ret = yield* faultin_page(vma, address, write, tried, lock);
-      tried = true;
-    }
-    if (!lock.locked) {
-      // The VMA may be gone: look it up again.
-      yield* mmap_read_lock(mm);
-      continue;
-    }
-    if (ret === 0) {
-      done = done + 1;
-    }
-  }
-  lru_add_drain();
-  return done > 0 ? done : ret;
-}
-
-/** mm/madvise.c: madvise_populate() v6.18: MADV_POPULATE_READ and _WRITE. Preconditions: mmap_lock for read. */
-export function* madvise_populate(
-  mm: mm_struct,
-  from: number,
-  end: number,
-  write: boolean,
-): K<number> {
-  let start = from;
-  while (start < end) {
-    const pages = yield* faultin_page_range(mm, start, end, write);
     if (pages < 0) {
       return pages;
     }
