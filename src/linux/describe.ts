@@ -76,7 +76,7 @@ import {
   SWP_MIGRATION_WRITE,
 } from './mm/pgtable.ts';
 import { swp_offset, swp_type } from './mm/swap_entry.ts';
-import { find_vma, vmaTreeRange } from './mm/vma_tree.ts';
+import { vmaTreeRange, vmaTreeWalk } from './mm/vma_tree.ts';
 import {
   type address_space,
   type anon_vma,
@@ -191,8 +191,7 @@ export function vmasOf(mm: mm_struct): vm_area_struct[] {
 
 /** The VMA that contains an address, or null. */
 export function vmaAt(mm: mm_struct, address: number): vm_area_struct | null {
-  const vma = find_vma(mm, address);
-  return vma !== null && vma.vm_start <= address ? vma : null;
+  return vmaTreeWalk(mm, address);
 }
 
 /** Path of the mapped file; empty for anonymous memory. */

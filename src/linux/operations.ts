@@ -58,7 +58,7 @@ import { do_mprotect_pkey } from './mm/mprotect.ts';
 import { mremap } from './mm/mremap.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
-import { find_vma_intersection } from './mm/vma_tree.ts';
+import { vmaTreeFind } from './mm/vma_tree.ts';
 import { reclaimAt, referencedAt } from './mm/vmscan.ts';
 import type { files_struct, task_struct } from './mm_types.ts';
 
@@ -148,7 +148,7 @@ function* op_mremap(op: Operation): K<number> {
   const place = numberOption(op, 'place');
   // A recorded move went where its kernel chose; the same move is made to a fixed place if that is free.
   if (place !== undefined && place !== addr && (flags & (MREMAP_MAYMOVE | MREMAP_FIXED)) === 1) {
-    if (find_vma_intersection(current_mm(), place, place + new_len) === null) {
+    if (vmaTreeFind(current_mm(), place, place + new_len) === null) {
       flags = flags | MREMAP_FIXED;
       new_addr = place;
     }

@@ -5,17 +5,27 @@
  */
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import { mmOfTask, taskIsAlive, vmaAt } from '../../src/linux/describe.ts';
+import { mmOfTask, taskIsAlive, vmaAt, vmasOf } from '../../src/linux/describe.ts';
 import { NODE_DATA } from '../../src/linux/mm/node.ts';
+import { ENDLESS } from '../../src/sim/cpu.ts';
 import type { Machine } from '../../src/sim/machine.ts';
-import { begin, bootTest, call, findings, liveObjectCounts, settle, spawnInit } from './driver.ts';
+import {
+  begin,
+  bootTest,
+  call,
+  findings,
+  liveObjectCounts,
+  settle,
+  spawnInit,
+  spawnKernelThread,
+} from './driver.ts';
 
 const PAGE = 4096;
 const ARENA = 0x10_0000_0000;
 const ARENA_PAGES = 40;
 const BRK = 0x20_0000_0000;
 
-const PROT = [0, 1, 3, 3, 3, 5, 7];
+const PROT = [0, 1, 3, 3, 3, 3, 3, 3, 7];
 const PRIVATE_ANON = 0x22;
 const SHARED_ANON = 0x21;
 const FIXED = 0x10;
@@ -45,6 +55,24 @@ function memoryOf(program: Program, task: number): Memory {
 
 function somePage(program: Program): number {
   return ARENA + program.prng.below(ARENA_PAGES) * PAGE;
+}
+
+/** A page of some VMA of the process, most of the time. */
+function mappedPage(program: Program, task: number): number {
+  const { m, prng } = program;
+  const mm = mmOfTask(m, task);
+  const vmas = mm === null ? [] : vmasOf(mm);
+  if (vmas.length === 0 || prng.below(8) === 0) return somePage(program);
+  const vma = prng.pick(vmas);
+  return vma.vm_start + prng.below((vma.vm_end - vma.vm_start) / PAGE) * PAGE;
+}
+
+/** A range inside the VMA of `addr`, most of the time. */
+function mappedLength(program: Program, task: number, addr: number): number {
+  const mm = mmOfTask(program.m, task);
+  const vma = mm === null ? null : vmaAt(mm, addr);
+  if (vma === null || program.prng.below(5) === 0) return someLength(program);
+  return (1 + program.prng.below((vma.vm_end - addr) / PAGE)) * PAGE;
 }
 
 function someLength(program: Program): number {
@@ -84,8 +112,8 @@ function doMmap(program: Program, task: number): void {
 }
 
 function doMunmap(program: Program, task: number): void {
-  const addr = somePage(program);
-  const length = someLength(program);
+  const addr = mappedPage(program, task);
+  const length = (1 + program.prng.below(3)) * PAGE;
   if (run(program, task, 'munmap', [addr, length]) === 0) {
     for (const page of pagesOf(addr, length)) memoryOf(program, task).delete(page);
   }
@@ -93,8 +121,8 @@ function doMunmap(program: Program, task: number): void {
 
 function doMremap(program: Program, task: number): void {
   const { prng } = program;
-  const addr = somePage(program);
-  const oldLength = someLength(program);
+  const addr = mappedPage(program, task);
+  const oldLength = mappedLength(program, task, addr);
   const newLength = prng.below(2) === 0 ? oldLength : someLength(program);
   const kind = prng.below(4);
   const target = somePage(program);
@@ -147,8 +175,8 @@ function doBrk(program: Program, task: number): void {
 
 function doMadvise(program: Program, task: number): void {
   const advice = program.prng.pick(ADVICE);
-  const addr = somePage(program);
-  const length = someLength(program);
+  const addr = mappedPage(program, task);
+  const length = mappedLength(program, task, addr);
   // WIPEONFORK and DONTFORK change what fork does: known by asking the VMA at fork time.
   const result = run(program, task, 'madvise', [addr, length, advice]);
   if (advice !== DONTNEED) return;
@@ -165,6 +193,7 @@ const VM_DONTCOPY = 0x20000;
 const VM_WIPEONFORK = 0x2000000;
 
 function doFork(program: Program, task: number): void {
+  if (program.memories.size > 6) return;
   const child = run(program, task, 'fork', []);
   if (child < 0) return;
   const memory: Memory = new Map();
@@ -179,7 +208,7 @@ function doFork(program: Program, task: number): void {
 }
 
 function doStore(program: Program, task: number): void {
-  const addr = program.prng.below(8) === 0 ? BRK + program.prng.below(8) * PAGE : somePage(program);
+  const addr = mappedPage(program, task);
   const value = 1 + program.prng.below(250);
   if (run(program, task, 'store', [addr, value]) < 0) return;
   const memory = memoryOf(program, task);
@@ -190,7 +219,7 @@ function doStore(program: Program, task: number): void {
 }
 
 function doLoad(program: Program, task: number): void {
-  const addr = program.prng.below(8) === 0 ? BRK + program.prng.below(8) * PAGE : somePage(program);
+  const addr = mappedPage(program, task);
   const result = run(program, task, 'load', [addr]);
   const cell = memoryOf(program, task).get(addr / PAGE);
   if (result < 0 || cell === 'unknown') return;
@@ -200,21 +229,35 @@ function doLoad(program: Program, task: number): void {
 }
 
 function doExit(program: Program, task: number): void {
-  if (program.memories.size < 2) return;
+  if (program.memories.size < 3) return;
   run(program, task, 'exit', [0]);
   program.memories.delete(task);
 }
 
 function doProtect(program: Program, task: number): void {
   const prot = program.prng.pick(PROT);
-  run(program, task, 'mprotect', [somePage(program), someLength(program), prot]);
+  const addr = mappedPage(program, task);
+  run(program, task, 'mprotect', [addr, mappedLength(program, task, addr), prot]);
+}
+
+/** Work of a kernel task on a page of the process: nobody's memory changes. */
+function doKernelWork(program: Program, task: number): void {
+  const { m, prng } = program;
+  const name = prng.pick(['reclaim', 'migrate', 'referenced']);
+  const kswapd = spawnKernelThread(m, 'kswapd');
+  const stored = [...memoryOf(program, task).keys()];
+  if (stored.length === 0) return;
+  const addr = prng.pick(stored) * PAGE;
+  run(program, kswapd, name, [task, addr]);
+  // The first time the page was found referenced.
+  if (name === 'reclaim') run(program, kswapd, name, [task, addr]);
 }
 
 type Step = (program: Program, task: number) => void;
 
 const steps: readonly (readonly [weight: number, step: Step])[] = [
   [14, doMmap],
-  [8, doMunmap],
+  [5, doMunmap],
   [10, doProtect],
   [9, doMremap],
   [5, doBrk],
@@ -223,6 +266,7 @@ const steps: readonly (readonly [weight: number, step: Step])[] = [
   [3, doExit],
   [26, doStore],
   [13, doLoad],
+  [12, doKernelWork],
 ];
 
 function pickStep(prng: Prng): Step {
@@ -240,11 +284,15 @@ function usage(m: Machine): Record<string, number> {
   return { ...liveObjectCounts(m), frames: NODE_DATA().used_pages };
 }
 
+/** Half of the arena, so that there is something to work on. */
+const START = [ARENA, 20 * PAGE, 3, PRIVATE_ANON | FIXED, -1, 0];
+
 function fresh(recording: boolean): { m: Machine; baseline: Record<string, number> } {
   const m = bootTest({ memoryPages: 2048, recording });
   const warm = spawnInit(m, 'warm');
   call(m, warm, 'mmap', [0, PAGE, 3, PRIVATE_ANON, -1, 0]);
   call(m, warm, 'exit', [0]);
+  spawnKernelThread(m, 'kswapd');
   return { m, baseline: usage(m) };
 }
 
@@ -265,7 +313,8 @@ describe('random programs', () => {
         log: [],
       };
       try {
-        for (let i = 0; i < 60; i++) {
+        run(program, first, 'mmap', START);
+        for (let i = 0; i < 80; i++) {
           const task = program.prng.pick([...program.memories.keys()]);
           pickStep(program.prng)(program, task);
           expect(findings(m)).toEqual([]);
@@ -290,29 +339,38 @@ describe('random programs', () => {
       const tasks: number[] = [
         spawnInit(m, 'P', { brk: BRK, mmapBase: ARENA + ARENA_PAGES * PAGE }),
       ];
+      const kswapd = spawnKernelThread(m, 'kswapd');
       const program: Program = { m, prng, memories: new Map(), log };
       try {
+        call(m, tasks[0] ?? 0, 'mmap', START);
         let started = 0;
         for (
           let turn = 0;
-          turn < 3000 && (started < 40 || tasks.some((t) => m.block(t).op !== 0));
+          turn < 30_000 && (started < 40 || tasks.some((t) => m.block(t).op !== 0));
           turn++
         ) {
-          for (let id = 1; id <= m.taskCount(); id++) {
-            if (!tasks.includes(id) && taskIsAlive(m, id) && m.names[id] === 'P') tasks.push(id);
-          }
+          addNewTasks(m, tasks);
           const alive = tasks.filter((t) => taskIsAlive(m, t));
           const idle = alive.filter((t) => m.block(t).op === 0);
           if (idle.length > 0 && started < 40) {
             started++;
             startRandom(program, prng.pick(idle), alive.length);
           }
-          const runnable = alive.filter((t) => m.block(t).op !== 0 && m.enabled(t));
-          const busy = alive.filter((t) => m.block(t).op !== 0);
+          if (m.block(kswapd).op === 0 && prng.below(8) === 0 && alive.length > 0) {
+            const work = prng.pick(['reclaim', 'migrate', 'referenced']);
+            const target = prng.pick(alive);
+            const addr = mappedPage(program, target);
+            log.push(`kswapd: ${work}(${target}, 0x${addr.toString(16)})`);
+            begin(m, kswapd, work, [target, addr]);
+          }
+          const busy = [...alive, kswapd].filter((t) => m.block(t).op !== 0);
+          const runnable = busy.filter((t) => m.enabled(t));
           if (busy.length > 0 && runnable.length === 0) throw new Error('deadlock');
           if (runnable.length > 0) m.run(prng.pick(runnable), prng.below(60), null);
           expect(findings(m)).toEqual([]);
         }
+        while (m.block(kswapd).op !== 0) m.run(kswapd, ENDLESS, null);
+        addNewTasks(m, tasks);
         for (const task of tasks) {
           if (taskIsAlive(m, task)) call(m, task, 'exit', [0]);
         }
@@ -325,11 +383,18 @@ describe('random programs', () => {
   }, 300_000);
 });
 
+/** Tasks that forks have made meanwhile. */
+function addNewTasks(m: Machine, tasks: number[]): void {
+  for (let id = 1; id <= m.taskCount(); id++) {
+    if (!tasks.includes(id) && taskIsAlive(m, id) && m.names[id] === 'P') tasks.push(id);
+  }
+}
+
 /** Begins a random operation without a model: threads and processes race. */
 function startRandom(program: Program, task: number, alive: number): void {
   const { m, prng, log } = program;
-  const addr = somePage(program);
-  const length = someLength(program);
+  const addr = mappedPage(program, task);
+  const length = mappedLength(program, task, addr);
   const flags = (prng.below(5) === 0 ? SHARED_ANON : PRIVATE_ANON) | FIXED;
   const calls: readonly (readonly [string, number[]])[] = [
     ['mmap', [addr, length, prng.pick(PROT), flags, -1, 0]],
@@ -337,6 +402,7 @@ function startRandom(program: Program, task: number, alive: number): void {
     ['mprotect', [addr, length, prng.pick(PROT)]],
     ['mremap', [addr, length, length, 3, somePage(program)]],
     ['madvise', [addr, length, DONTNEED]],
+    ['store', [addr, 1 + prng.below(200)]],
     ['store', [addr, 1 + prng.below(200)]],
     ['store', [addr, 1 + prng.below(200)]],
     ['load', [addr]],
