@@ -1,0 +1,69 @@
+/**
+ * The judges: what must be true of a machine's memory, found out by brute force. They read the state,
+ * change nothing and share no code with what they judge.
+ */
+import type { Machine } from '../sim/machine.ts';
+import { conditionById } from '../sim/wait.ts';
+import { judgeLeaks } from './leaks.ts';
+import { diedInside, heldLocks, judgeHeld } from './locks.ts';
+import { judgeFreed, judgePages } from './pages.ts';
+import { takePicture } from './picture.ts';
+import { Chains, judgeChains, judgeReachable, reachableAnonVmas } from './rmap.ts';
+import { judgeMigrationLeft, judgeMigrationLocks, judgeSwap } from './swap.ts';
+import type { Verdict, Verdicts } from './verdict.ts';
+import { judgeEntries, judgeRss, judgeVmas } from './vmas.ts';
+import { judgeWalks } from './walks.ts';
+
+export type { Verdict } from './verdict.ts';
+
+/**
+ * When a judgement is made: `operation-end` right after an operation has finished, `step` anywhere. What
+ * holds only at rest is left out while an operation is in flight, at either moment.
+ */
+export type Moment = 'operation-end' | 'step';
+
+/**
+ * No operation is half done: each task is idle, or waits for another process (vfork, wait), which it
+ * does holding nothing.
+ */
+function atRest(machine: Machine): boolean {
+  for (let id = 1; id <= machine.taskCount(); id++) {
+    const block = machine.block(id);
+    if (block.op === 0) continue;
+    if (block.wait_kind === 0 || block.held_count > 0) return false;
+    if (conditionById(block.wait_kind).name !== 'completion') return false;
+  }
+  return true;
+}
+
+/** Everything that is wrong now. An oops ends judging: the state after it promises nothing. */
+export function judge(machine: Machine, moment: Moment): Verdict[] {
+  machine.activate();
+  const verdicts: Verdicts = [];
+  for (let id = 1; id <= machine.taskCount(); id++) if (diedInside(machine, id)) return verdicts;
+  verdicts.push(...judgeHeld(machine));
+  const picture = takePicture(machine);
+  const chains = new Chains();
+  judgeFreed(picture, verdicts);
+  judgeMigrationLocks(picture, verdicts);
+  if (!atRest(machine)) {
+    const held = heldLocks(machine);
+    judgeReachable(picture, chains, held);
+    verdicts.push(...chains.verdicts);
+    judgeEntries(picture, (mm) => held.any.has(mm.mmap_lock), verdicts);
+    return verdicts;
+  }
+  judgeVmas(picture, verdicts);
+  judgeEntries(picture, () => false, verdicts);
+  judgeReachable(picture, chains, null);
+  const family = reachableAnonVmas(picture, chains);
+  judgeChains(picture, chains, family);
+  verdicts.push(...chains.verdicts);
+  judgePages(picture, verdicts);
+  judgeRss(picture, verdicts);
+  judgeMigrationLeft(picture, verdicts);
+  judgeSwap(picture, verdicts);
+  judgeLeaks(picture, chains, family, verdicts);
+  if (moment === 'operation-end') judgeWalks(machine, picture, verdicts);
+  return verdicts;
+}

@@ -1,0 +1,61 @@
+/** REF5 and LIFE2: every object of the memory manager's slabs is reachable from a task, with nothing in flight. */
+import { ptdesc_cachep } from '../linux/mm/pgtable_types.ts';
+import {
+  type anon_vma,
+  anon_vma_cachep,
+  anon_vma_chain_cachep,
+  mm_cachep,
+  vm_area_cachep,
+} from '../linux/mm_types.ts';
+import { type Cache, describeObject, liveObjects, type Obj } from '../sim/struct.ts';
+import type { Picture } from './picture.ts';
+import { PAGE } from './raw.ts';
+import type { Chains } from './rmap.ts';
+import type { Verdicts } from './verdict.ts';
+
+/** Compares numbers, which is cheap, and looks for the culprits only when they differ. */
+function compare<T extends Obj>(
+  cache: Cache<T>,
+  reachable: () => ReadonlySet<Obj>,
+  count: number,
+  verdicts: Verdicts,
+): void {
+  if (cache.live() === count) return;
+  const known = reachable();
+  const lost = [...liveObjects(cache)].filter((object) => !known.has(object));
+  verdicts.push({
+    kind: 'leaked-object',
+    text: `${cache.info.name}: ${cache.live()} allocated, ${count} in use`,
+    evidence: lost.slice(0, 8).map(describeObject),
+  });
+}
+
+export function judgeLeaks(
+  picture: Picture,
+  chains: Chains,
+  family: ReadonlySet<anon_vma>,
+  verdicts: Verdicts,
+): void {
+  const vmas = picture.spaces.flatMap((space) => space.vmas);
+  const links = vmas.reduce((n, vma) => n + chains.chain(vma).length, 0);
+  const tables = picture.spaces.reduce((n, space) => n + space.tables, 0);
+  compare(
+    mm_cachep,
+    () => new Set(picture.spaces.map((s) => s.mm)),
+    picture.spaces.length,
+    verdicts,
+  );
+  compare(vm_area_cachep, () => new Set(vmas), vmas.length, verdicts);
+  const allLinks = () => new Set(vmas.flatMap((vma) => chains.chain(vma)));
+  compare(anon_vma_chain_cachep, allLinks, links, verdicts);
+  compare(anon_vma_cachep, () => family, family.size, verdicts);
+  compare(ptdesc_cachep, () => new Set(), tables, verdicts);
+  for (const space of picture.spaces) {
+    if (space.mm.pgtables_bytes === space.tables * PAGE) continue;
+    verdicts.push({
+      kind: 'leaked-object',
+      text: `mm ${space.mm.mm_id}: pgtables_bytes is ${space.mm.pgtables_bytes}, it has ${space.tables} page tables`,
+      evidence: [],
+    });
+  }
+}

@@ -1,0 +1,125 @@
+/** RMAP5, RMAP6, COW1, REF3 to REF5, PTE1: the counts and flags of page frames, counted again from the page tables. */
+import { VM_MAYSHARE } from '../linux/mm/mm.ts';
+import { NODE_DATA } from '../linux/mm/node.ts';
+import { cpu } from '../sim/cpu.ts';
+import { type Entry, frameCount, frameText, type Picture, place } from './picture.ts';
+import {
+  BUDDY,
+  EXCLUSIVE,
+  entryFrame,
+  inSwapCache,
+  isAnon,
+  isLarge,
+  type RawPage,
+  RESERVED,
+  rawPage,
+  WRITE,
+} from './raw.ts';
+import type { Verdicts } from './verdict.ts';
+
+const none: readonly Entry[] = [];
+
+function where(entries: readonly Entry[]): string[] {
+  return entries.slice(0, 8).map(place);
+}
+
+/** PTE1: an entry, migration entries included, never names a free frame. True at any step. */
+export function judgeFreed(picture: Picture, verdicts: Verdicts): void {
+  const check = (pfn: number, entries: readonly Entry[]): void => {
+    const page = rawPage(pfn);
+    if (pfn < frameCount() && page.refcount > 0 && (page.flags & BUDDY) === 0) return;
+    verdicts.push({
+      kind: 'pte-freed-page',
+      text: `${frameText(pfn)} is free but mapped`,
+      evidence: where(entries),
+    });
+  };
+  for (const [pfn, entries] of picture.present) check(pfn, entries);
+  for (const entry of picture.migration) check(entryFrame(entry.value), [entry]);
+}
+
+/** References that LRU batches hold, by frame. */
+function batchReferences(): Map<number, number> {
+  const node = NODE_DATA();
+  const held = new Map<number, number>();
+  for (let i = 0; i < node.lru_add_nr; i++) {
+    const pfn = cpu.heap[node.lru_add + i] as number;
+    held.set(pfn, (held.get(pfn) ?? 0) + 1);
+  }
+  return held;
+}
+
+function judgeCounts(
+  page: RawPage,
+  entries: readonly Entry[],
+  batch: number,
+  verdicts: Verdicts,
+): void {
+  const { pfn } = page;
+  if (page.mapcount !== entries.length) {
+    verdicts.push({
+      kind: 'mapcount-wrong',
+      text: `${frameText(pfn)}: mapcount is ${page.mapcount}, page tables map it ${entries.length} times`,
+      evidence: where(entries),
+    });
+  }
+  const swapCache = inSwapCache(page) ? 1 : 0;
+  const pageCache = page.mapping !== 0 && !isAnon(page) ? 1 : 0;
+  const references = entries.length + swapCache + pageCache + batch;
+  if (page.refcount === references) return;
+  const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache} page cache, ${batch} LRU batch`;
+  verdicts.push({
+    kind: references === 0 ? 'leaked-page' : 'refcount-wrong',
+    text: `${frameText(pfn)}: refcount is ${page.refcount}, references that exist: ${references}`,
+    evidence: [parts, `flags ${page.flags.toString(16)}`, ...where(entries)],
+  });
+}
+
+/** RMAP6 and COW1 of one page: exclusive means alone, writable and private means exclusive. */
+function judgeSharing(
+  page: RawPage,
+  entries: readonly Entry[],
+  swapUsers: number,
+  verdicts: Verdicts,
+): void {
+  const alone = entries.length === 1 && swapUsers === 0;
+  const exclusive = (page.flags & EXCLUSIVE) !== 0;
+  const evidence = [...where(entries), `${swapUsers} swap entries`];
+  if (exclusive && !alone) {
+    verdicts.push({
+      kind: 'exclusive-wrong',
+      text: `${frameText(page.pfn)} is marked exclusive but shared`,
+      evidence,
+    });
+  }
+  for (const entry of entries) {
+    const isPrivate = entry.vma === null || (entry.vma.vm_flags & VM_MAYSHARE) === 0;
+    if ((entry.value & WRITE) === 0 || !isPrivate || (alone && exclusive)) continue;
+    verdicts.push({
+      kind: 'cow-shared-writable',
+      text: `${frameText(page.pfn)} is writable in ${place(entry)} but not exclusive`,
+      evidence,
+    });
+  }
+}
+
+/** All frames, with nothing in flight. Large folios are left out: their counts are kept differently. */
+export function judgePages(picture: Picture, verdicts: Verdicts): void {
+  const batches = batchReferences();
+  const swapUsers = new Map<number, number>();
+  for (const entry of picture.swap) {
+    const slot = entryFrame(entry.value);
+    swapUsers.set(slot, (swapUsers.get(slot) ?? 0) + 1);
+  }
+  for (let pfn = 0; pfn < frameCount(); pfn++) {
+    const entries = picture.present.get(pfn) ?? none;
+    const page = rawPage(pfn);
+    if (entries.length === 0 && page.refcount === 0 && page.mapcount === 0) continue;
+    if ((page.flags & RESERVED) !== 0 || isLarge(pfn)) continue;
+    judgeCounts(page, entries, batches.get(pfn) ?? 0, verdicts);
+    if (isAnon(page) && entries.length > 0) {
+      const users = inSwapCache(page) ? (swapUsers.get(page.private) ?? 0) : 0;
+      judgeSharing(page, entries, users, verdicts);
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * The judges' own reading of memory: lists, trees, page tables and the heads of pages, straight from the
+ * words. Nothing of the kernel's code is used, only its layouts.
+ */
+import { cpu, FRAME_WORDS } from '../sim/cpu.ts';
+import { PTRS_PER_TABLE } from '../sim/table.ts';
+
+/** A structure so broken that it cannot be read to its end; the judge that meets it reports it. */
+export class Broken extends Error {
+  override readonly name = 'Broken';
+}
+
+/** Longest list or tree that is believed. */
+const MANY = 1_000_000;
+
+function word(at: number): number {
+  return cpu.heap[at] as number;
+}
+
+/** Addresses of the entries of a list_head, in order; checks the back pointers. */
+export function listEntries(head: number): number[] {
+  const entries: number[] = [];
+  let before = head;
+  for (let at = word(head); at !== head; at = word(at)) {
+    if (at === 0) throw new Broken('a list ends in nothing');
+    if (word(at + 1) !== before)
+      throw new Broken('neighbours of a list do not point at each other');
+    if (entries.push(at) > MANY) throw new Broken('a list does not end');
+    before = at;
+  }
+  if (word(head + 1) !== before)
+    throw new Broken('neighbours of a list do not point at each other');
+  return entries;
+}
+
+/** Node words: parent, colour (0 red), left, right. */
+const COLOUR = 1;
+const LEFT = 2;
+const RIGHT = 3;
+
+export interface TreeNode {
+  readonly at: number;
+  /** 0 = none. */
+  readonly left: number;
+  readonly right: number;
+}
+
+/** Nodes of an rb_root in order; checks parents, colours, black heights and the leftmost node. */
+export function treeNodes(root: number): TreeNode[] {
+  const nodes: TreeNode[] = [];
+  const down = (at: number, parent: number, redParent: boolean): number => {
+    if (at === 0) return 1;
+    if (word(at) !== parent) throw new Broken('a tree node has another parent');
+    const red = word(at + COLOUR) === 0;
+    if (red && redParent) throw new Broken('a red tree node has a red parent');
+    const left = word(at + LEFT);
+    const right = word(at + RIGHT);
+    const height = down(left, at, red);
+    if (nodes.push({ at, left, right }) > MANY) throw new Broken('a tree does not end');
+    if (down(right, at, red) !== height) throw new Broken('a tree is not balanced');
+    return height + (red ? 0 : 1);
+  };
+  down(word(root), 0, true);
+  if (word(root + 1) !== (nodes[0]?.at ?? 0)) throw new Broken('the leftmost node is another');
+  return nodes;
+}
+
+// ---- page tables
+
+export const PAGE = 4096;
+/** Bits of a present entry; PROTNONE keeps the frame but allows nothing. */
+export const PRESENT = 1;
+export const WRITE = 2;
+const PROTNONE = 0x10;
+export const SPECIAL = 0x20;
+const HUGE = 0x40;
+/** Kinds of an entry that is neither none nor present: bits 1 and 2. */
+const KIND = 6;
+const KIND_SWAP = 2;
+const KIND_MIGRATION = 4;
+
+export type EntryKind = 'present' | 'swap' | 'migration' | 'other';
+
+export function entryKind(value: number): EntryKind {
+  if ((value & (PRESENT | PROTNONE)) !== 0) return 'present';
+  if ((value & KIND) === KIND_SWAP) return 'swap';
+  return (value & KIND) === KIND_MIGRATION ? 'migration' : 'other';
+}
+
+/** Frame of a present or migration entry, offset of a swap entry. */
+export function entryFrame(value: number): number {
+  return value >>> 8;
+}
+
+/** Calls `found` for each non-empty entry below `pgd`, in address order; returns the number of tables below it. */
+export function scanTables(
+  pgd: number,
+  found: (address: number, value: number, table: number) => void,
+): number {
+  let tables = 0;
+  const scan = (table: number, level: number, base: number): void => {
+    const size = PAGE * PTRS_PER_TABLE ** (level - 1);
+    const first = table * PTRS_PER_TABLE;
+    for (let i = 0; i < PTRS_PER_TABLE; i++) {
+      const value = cpu.pte[first + i] as number;
+      if (value === 0) continue;
+      const address = base + i * size;
+      if (level > 1 && (value & HUGE) === 0) {
+        tables++;
+        scan(value >>> 8, level - 1, address);
+      } else if (level === 1) {
+        found(address, value, table);
+      }
+    }
+  };
+  if (pgd !== 0) scan(pgd, 4, 0);
+  return tables;
+}
+
+// ---- page frames: words of struct page, in the order of mm_types.ts
+
+export interface RawPage {
+  readonly pfn: number;
+  readonly flags: number;
+  readonly refcount: number;
+  /** From 0: page-table entries. */
+  readonly mapcount: number;
+  readonly mapping: number;
+  readonly index: number;
+  readonly private: number;
+}
+
+export const LOCKED = 1 << 0;
+export const HEAD = 1 << 9;
+export const SWAPBACKED = 1 << 11;
+export const SWAPCACHE = 1 << 14;
+export const EXCLUSIVE = 1 << 15;
+export const RESERVED = 1 << 16;
+export const BUDDY = 1 << 18;
+
+const COMPOUND_HEAD = 7;
+
+/** A frame as it is, `index` and `mapping` from its head if it is part of a large folio. */
+export function rawPage(pfn: number): RawPage {
+  const at = pfn * FRAME_WORDS;
+  const compound = cpu.frame[at + COMPOUND_HEAD] as number;
+  const head = compound === 0 ? pfn : compound - 1;
+  return {
+    pfn,
+    flags: cpu.frame[at] as number,
+    refcount: cpu.frame[at + 1] as number,
+    mapcount: (cpu.frame[at + 2] as number) + 1,
+    mapping: cpu.frame[head * FRAME_WORDS + 3] as number,
+    index: (cpu.frame_index[head] as number) + (pfn - head),
+    private: cpu.frame[at + 4] as number,
+  };
+}
+
+/** Whether the frame is part of a large folio. */
+export function isLarge(pfn: number): boolean {
+  const at = pfn * FRAME_WORDS;
+  return cpu.frame[at + COMPOUND_HEAD] !== 0 || ((cpu.frame[at] as number) & HEAD) !== 0;
+}
+
+/** Low bits of `mapping`: 1 anonymous, 3 KSM, 0 file. */
+export function isAnon(page: RawPage): boolean {
+  return (page.mapping & 3) === 1;
+}
+
+/** The object that `mapping` points to. */
+export function mappingObject(page: RawPage): unknown {
+  return cpu.handles[page.mapping >>> 2];
+}
+
+export function inSwapCache(page: RawPage): boolean {
+  return (page.flags & (SWAPCACHE | SWAPBACKED)) === (SWAPCACHE | SWAPBACKED);
+}
