@@ -423,12 +423,11 @@ function madvise_unlock(m: madvise_behavior): void {
 
 /** mm/madvise.c: madvise_behavior_valid() v6.18, without memory failure injection. */
 function madvise_behavior_valid(behavior: number): boolean {
-  const first_gap = behavior > MADV_RANDOM && behavior < MADV_WILLNEED;
-  const numbered =
-    (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
-    (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE);
   return (
-    (numbered && !first_gap) || behavior === MADV_GUARD_INSTALL || behavior === MADV_GUARD_REMOVE
+    (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
+    (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE) ||
+    behavior === MADV_GUARD_INSTALL ||
+    behavior === MADV_GUARD_REMOVE
   );
 }
 
