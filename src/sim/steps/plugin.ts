@@ -67,8 +67,9 @@ export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
       const resolved = await this.resolve(bare, from, { ...options, skipSelf: true });
       if (resolved === null) return null;
       known(linuxDir);
-      // A file without kernel functions is shared: its structs exist once.
-      return withFunctions.has(resolved.id) ? `${resolved.id}?fast` : resolved.id;
+      // A file without kernel functions is shared, so that its structs exist once, unless it is asked
+      // for by name: a table of kernel functions must be filled with those of one build.
+      return wantsFast || withFunctions.has(resolved.id) ? `${resolved.id}?fast` : resolved.id;
     },
     load(id) {
       return id.endsWith('?fast') ? readFileSync(id.slice(0, -'?fast'.length), 'utf8') : null;

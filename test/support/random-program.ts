@@ -1,0 +1,138 @@
+/**
+ * Random programs on the real kernel: processes that map, touch, fork and exit in one small arena, so
+ * that VMAs split and merge and pages are shared all the time. Deterministic by seed.
+ */
+import { Prng } from '../../src/base/prng.ts';
+import { spawnInit, spawnKernelThread } from '../../src/linux/boot.ts';
+import { ENDLESS } from '../../src/sim/cpu.ts';
+import type { Machine, Operation } from '../../src/sim/machine.ts';
+
+const PAGE = 4096;
+const ARENA = 0x10_0000_0000;
+const FIXED_PRIVATE_ANON = 0x32;
+const FIXED_SHARED_ANON = 0x31;
+const FIXED_PRIVATE = 0x12;
+const FIXED_SHARED = 0x11;
+const protections = [0, 1, 3, 3, 3, 3];
+const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 102, 103];
+
+export interface ProgramOptions {
+  readonly arenaPages?: number;
+  readonly processes?: number;
+  /** Leave out what cannot run as one operation from start to end: vfork waits for its child. */
+  readonly uninterrupted?: boolean;
+}
+
+export class RandomProgram {
+  readonly machine: Machine;
+  readonly prng: Prng;
+  readonly #pages: number;
+  readonly #processes: number;
+  readonly #uninterrupted: boolean;
+  /** Tasks that can be given an operation. */
+  alive: number[];
+  readonly #kernelThread: number;
+  /** Every result, in order. */
+  readonly results: number[] = [];
+
+  constructor(machine: Machine, seed: number, options: ProgramOptions = {}) {
+    this.machine = machine;
+    this.prng = new Prng(seed);
+    this.#pages = options.arenaPages ?? 24;
+    this.#processes = options.processes ?? 6;
+    this.#uninterrupted = options.uninterrupted === true;
+    this.alive = [spawnInit(machine, 'init')];
+    this.#kernelThread = spawnKernelThread(machine, 'kcompactd');
+    this.#do(1, 'open', ['/tmp/file', 0x42], { size: 16 * PAGE });
+  }
+
+  #page(): number {
+    return ARENA + this.prng.below(this.#pages) * PAGE;
+  }
+
+  #length(most: number): number {
+    return PAGE * (1 + this.prng.below(most));
+  }
+
+  /** The next operation of some process, or of a kernel task for it. */
+  next(): { task: number; operation: Operation } {
+    const { prng } = this;
+    const task = prng.pick(this.alive);
+    const of = (name: string, ...args: unknown[]) => ({
+      task,
+      operation: { name, args, text: `${name}(${args.join(', ')})`, line: 0 },
+    });
+    const kernel = (name: string) => ({
+      ...of(name, task, this.#page()),
+      task: this.#kernelThread,
+    });
+    const dice = prng.below(100);
+    if (dice < 30) return of('store', this.#page(), prng.below(256), this.#length(2));
+    if (dice < 42) return of('load', this.#page());
+    if (dice < 50) return of('mmap', this.#page(), this.#length(6), 3, FIXED_PRIVATE_ANON, -1, 0);
+    if (dice < 52) return of('mmap', this.#page(), this.#length(4), 3, FIXED_SHARED_ANON, -1, 0);
+    if (dice < 56) {
+      const flags = prng.below(2) === 0 ? FIXED_PRIVATE : FIXED_SHARED;
+      return of('mmap', this.#page(), this.#length(4), 3, flags, 3, prng.below(8) * PAGE);
+    }
+    if (dice < 62) return of('munmap', this.#page(), this.#length(3));
+    if (dice < 70) return of('mprotect', this.#page(), this.#length(4), prng.pick(protections));
+    if (dice < 75) {
+      const move = prng.below(2) === 0;
+      const size = this.#length(3);
+      return move
+        ? of('mremap', this.#page(), size, size, 3, this.#page())
+        : of('mremap', this.#page(), this.#length(3), this.#length(4), 1, 0);
+    }
+    if (dice < 80) return of('madvise', this.#page(), this.#length(4), prng.pick(advice));
+    if (dice < 83) return kernel('reclaim');
+    if (dice < 85) return kernel('referenced');
+    if (dice < 89) return kernel('migrate');
+    if (dice < 90) return { ...of('settle'), task: this.#kernelThread };
+    if (dice < 95 && this.alive.length < this.#processes) {
+      return of(!this.#uninterrupted && prng.below(5) === 0 ? 'vfork' : 'fork');
+    }
+    const child = this.alive.findLast((id) => id !== 1);
+    if (child !== undefined && prng.below(2) === 0) return { ...of('exit_group', 0), task: child };
+    return of('brk', 0x20_0000_0000 + this.#length(8));
+  }
+
+  #do(
+    task: number,
+    name: string,
+    args: readonly unknown[],
+    options?: Record<string, unknown>,
+  ): void {
+    const operation = { name, args, text: name, line: 0, ...(options ? { options } : {}) };
+    this.run(task, operation, () => ENDLESS);
+  }
+
+  /** Runs one operation, and whatever it wakes, each to its end or until it waits for another process. */
+  run(task: number, operation: Operation, fuel: () => number): void {
+    const { machine } = this;
+    const before = machine.taskCount();
+    machine.begin(task, operation);
+    for (let at = task; at !== 0; ) {
+      const end = machine.run(at, fuel(), null);
+      if (end === 'done') this.results.push(machine.block(at).result);
+      // A vfork in flight may have been ended by what just ran.
+      if (machine.block(at).op === 0 || !machine.enabled(at)) at = this.#runnable();
+    }
+    for (let id = before + 1; id <= machine.taskCount(); id++) this.alive.push(id);
+    this.alive = this.alive.filter((id) => machine.block(id).dead === 0);
+  }
+
+  #runnable(): number {
+    const { machine } = this;
+    for (let id = 1; id <= machine.taskCount(); id++) if (machine.enabled(id)) return id;
+    return 0;
+  }
+
+  /** One more random operation. Returns its text. */
+  step(fuel: () => number = () => ENDLESS): string {
+    let { task, operation } = this.next();
+    while (this.machine.block(task).op !== 0) ({ task, operation } = this.next());
+    this.run(task, operation, fuel);
+    return `${this.machine.names[task] ?? task}: ${operation.text}`;
+  }
+}
