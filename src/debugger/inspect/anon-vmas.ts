@@ -16,11 +16,20 @@ import { serialOf } from '../../sim/struct.ts';
 import type { AnonVmaNodeView, AnonVmaView, Ref, VisitMark } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { ANON_VMA_FACTS, anonVmaFacts, rootOf } from './facts.ts';
-import { alive, allAnonVmas, avcsIn, avcsOf, looking, pgoffRange, vmasOf } from './objects.ts';
+import {
+  alive,
+  allAnonVmas,
+  avcsIn,
+  avcsOf,
+  liveOf,
+  looking,
+  pgoffRange,
+  vmasOf,
+} from './objects.ts';
 import { anonVmaOfPage } from './pages.ts';
 import { objectRef, processOfVma, resolveAs, vmaRef } from './refs.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
-import { holdersOf } from './tasks.ts';
+import { allHolders, type Holder } from './tasks.ts';
 import { resultOf, type WalkIndex, type WalkRecord } from './walks.ts';
 
 /** More anon_vmas than this are not all drawn: the family looked at comes first. */
@@ -35,43 +44,41 @@ export function anonVmasView(
   maxNodes = MAX_NODES,
 ): AnonVmaView {
   return looking(machine, () => {
-    const shown = choose(machine, selection, allAnonVmas(), maxNodes);
+    const shown = choose(machine, selection, maxNodes);
     const marks = walkMarks(walks.current(selection.task));
+    const holders = allHolders(machine);
     const nodes: AnonVmaNodeView[] = [];
     const order: anon_vma[] = [];
     for (const { av, last } of preorder(shown)) {
       order.push(av);
-      nodes.push(nodeView(machine, av, last, marks, changes));
+      nodes.push(nodeView(av, last, marks, changes, holders.get(av.rwsem) ?? []));
     }
     return { nodes, rows: matrix(order, marks) };
   });
 }
 
-/** All of them, oldest first, or the families that the selection is about. */
-function choose(
-  machine: Machine,
-  selection: Selection,
-  all: readonly anon_vma[],
-  max: number,
-): readonly anon_vma[] {
-  if (all.length <= max) return all;
-  const roots = new Set<anon_vma>();
+/** All of them, oldest first; when there are too many, the families that the selection is about. */
+function choose(machine: Machine, selection: Selection, max: number): readonly anon_vma[] {
+  if (anon_vma_cachep.live() <= max) return allAnonVmas();
+  const families = new Map<anon_vma, anon_vma[]>();
   const selected = resolveAs(machine, selection.anonVma, anon_vma_cachep);
-  if (selected !== null) roots.add(rootOf(selected));
+  if (selected !== null) families.set(rootOf(selected), []);
   const ofPage = selection.page < 0 ? null : anonVmaOfPage(selection.page);
-  if (alive(ofPage)) roots.add(rootOf(ofPage));
+  if (alive(ofPage)) families.set(rootOf(ofPage), []);
   const mm = lookedAtMm(machine, selection);
   if (mm !== null) {
     for (const vma of vmasOf(mm)) {
-      if (roots.size >= max) break;
-      if (alive(vma.anon_vma)) roots.add(rootOf(vma.anon_vma));
+      if (families.size >= max) break;
+      const av = vma.anon_vma;
+      if (alive(av) && !families.has(rootOf(av))) families.set(rootOf(av), []);
     }
   }
-  const chosen: anon_vma[] = [];
-  for (const root of roots) {
-    for (const av of all) if (rootOf(av) === root && chosen.length < max) chosen.push(av);
+  for (const av of liveOf(anon_vma_cachep)) {
+    const family = families.get(rootOf(av));
+    if (family !== undefined && family.length <= max) family.push(av);
   }
-  return chosen;
+  const bySerial = (a: anon_vma, b: anon_vma): number => serialOf(a) - serialOf(b);
+  return [...families.values()].flatMap((family) => family.sort(bySerial)).slice(0, max);
 }
 
 interface Placed {
@@ -150,11 +157,11 @@ function nextVisit(
 }
 
 function nodeView(
-  machine: Machine,
   av: anon_vma,
   last: readonly boolean[],
   marks: Marks,
   changes: Changes,
+  holders: readonly Holder[],
 ): AnonVmaNodeView {
   const vmas: { vma: Ref; process: string; mark: VisitMark }[] = [];
   for (const avc of avcsIn(av)) {
@@ -163,7 +170,6 @@ function nodeView(
     const mark = marks(serialOf(vma), serialOf(av));
     vmas.push({ vma: vmaRef(vma), process: processOfVma(vma), mark });
   }
-  const holders = holdersOf(machine, av.rwsem);
   return {
     ref: objectRef(av) as Ref,
     depth: last.length - 1,
@@ -191,7 +197,7 @@ function matrix(order: readonly anon_vma[], marks: Marks): AnonVmaView['rows'] {
     (a, b) => (a.vm_mm?.addr ?? 0) - (b.vm_mm?.addr ?? 0) || a.vm_start - b.vm_start,
   );
   return sorted.map((vma) => {
-    const cells = order.map(() => ({ link: 'none' as 'own' | 'linked' | 'none', mark: NO_MARK }));
+    const cells = new Array<Cell>(order.length).fill(NO_LINK);
     for (const avc of avcsOf(vma)) {
       const i = columnOf(avc, column);
       if (i === undefined) continue;
@@ -205,7 +211,9 @@ function matrix(order: readonly anon_vma[], marks: Marks): AnonVmaView['rows'] {
   });
 }
 
-const NO_MARK: VisitMark = 'none';
+type Cell = AnonVmaView['rows'][number]['cells'][number];
+
+const NO_LINK: Cell = { link: 'none', mark: 'none' };
 
 function columnOf(avc: anon_vma_chain, column: ReadonlyMap<anon_vma, number>): number | undefined {
   const av: anon_vma | null = avc.anon_vma;

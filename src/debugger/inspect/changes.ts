@@ -3,12 +3,13 @@
  * leaves the next one, builders compare what they show with that. Only what the selection shows is
  * remembered: the VMAs of one address space, the anon_vmas, one page, one stretch of page table.
  */
-import type { mm_struct } from '../../linux/mm_types.ts';
+import { anon_vma_cachep, type mm_struct } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
-import { anonVmaFacts, pageFacts, VMA_FACTS, vmaFacts } from './facts.ts';
-import { allAnonVmas, looking, vmasOf } from './objects.ts';
+import type { VmaView } from '../view.ts';
+import { anonVmaFacts, pageFacts, sameFacts, VMA_FACTS, type VmaRow, vmaRows } from './facts.ts';
+import { allAnonVmas, looking } from './objects.ts';
 import { levelsOf } from './page-walk.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
 import { localTexts } from './source.ts';
@@ -32,6 +33,7 @@ interface Snapshot {
 export class Changes {
   readonly #machine: Machine;
   #before: Snapshot | null = null;
+  #made = new Map<number, { readonly facts: readonly number[]; readonly view: VmaView }>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -43,6 +45,22 @@ export class Changes {
     this.#before = looking(this.#machine, () => this.#take(selection, locals));
   }
 
+  /** The view of a VMA made before, if every value that it shows is still the same. */
+  madeBefore(row: VmaRow, letter: string): VmaView | null {
+    const made = this.#made.get(row.serial);
+    if (made === undefined || made.view.letter !== letter || made.view.isNew) return null;
+    if (made.view.ref.id !== row.vma.addr) return null;
+    return made.view.changed.length === 0 && sameFacts(made.facts, row.facts) ? made.view : null;
+  }
+
+  /** Keeps the views just made of an address space, for madeBefore(). */
+  keep(rows: readonly VmaRow[], views: readonly VmaView[]): void {
+    this.#made = new Map();
+    for (const [i, { serial, facts }] of rows.entries()) {
+      this.#made.set(serial, { facts, view: views[i] as VmaView });
+    }
+  }
+
   /** Forgets it: nothing counts as changed. */
   forget(): void {
     this.#before = null;
@@ -51,11 +69,10 @@ export class Changes {
   #take(selection: Selection, locals: ReadonlyMap<string, string>): Snapshot {
     const mm = lookedAtMm(this.#machine, selection);
     const vmas = new Map<number, readonly number[]>();
-    if (mm !== null) for (const vma of vmasOf(mm)) vmas.set(serialOf(vma), vmaFacts(mm, vma));
+    if (mm !== null) for (const { serial, facts } of vmaRows(mm)) vmas.set(serial, facts);
     const anonVmas = new Map<number, readonly number[]>();
-    const all = allAnonVmas();
-    if (all.length <= MAX_ANON_VMAS) {
-      for (const av of all) anonVmas.set(serialOf(av), anonVmaFacts(av));
+    if (anon_vma_cachep.live() <= MAX_ANON_VMAS) {
+      for (const av of allAnonVmas()) anonVmas.set(serialOf(av), anonVmaFacts(av));
     }
     const table = tableLookedAt(mm, selection.address);
     return {
@@ -70,6 +87,14 @@ export class Changes {
     };
   }
 
+  /** Whether a VMA has changed, or is new in this address space. */
+  differs(mm: mm_struct, serial: number, facts: readonly number[]): boolean {
+    const before = this.#before;
+    if (before === null || before.mm !== serialOf(mm)) return false;
+    const known = before.vmas.get(serial);
+    return known === undefined || !sameFacts(known, facts);
+  }
+
   /** Names of VMA_FACTS that differ, and whether the VMA is new in this address space. */
   vma(
     mm: mm_struct,
@@ -80,11 +105,8 @@ export class Changes {
     if (before === null || before.mm !== serialOf(mm)) return UNCHANGED;
     const known = before.vmas.get(serial);
     if (known === undefined) return { isNew: true, changed: [] };
-    const changed: string[] = [];
-    for (let i = 0; i < facts.length; i++) {
-      if (facts[i] !== known[i]) changed.push(VMA_FACTS[i] as string);
-    }
-    if (changed.length === 0) return UNCHANGED;
+    if (sameFacts(known, facts)) return UNCHANGED;
+    const changed = [...new Set(VMA_FACTS.filter((_name, i) => facts[i] !== known[i]))] as string[];
     if (changed.includes('vmFlags')) changed.push('perms');
     return { isNew: false, changed };
   }

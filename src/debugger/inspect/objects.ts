@@ -19,7 +19,7 @@ import {
 } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import { findingSink } from '../../sim/finding.ts';
-import type { Machine } from '../../sim/machine.ts';
+import { activeMachine, type Machine } from '../../sim/machine.ts';
 import {
   type Cache,
   heapEnd,
@@ -145,15 +145,38 @@ export function pgoffRange(vma: vm_area_struct): readonly [number, number] {
   return [vma.vm_pgoff, vma.vm_pgoff + pages - 1];
 }
 
+/**
+ * Slots ever seen of each struct type, so that asking for its live objects does not scan all memory.
+ * Only a memo: the cache's own count of live objects tells when it misses one.
+ */
+const slots = new WeakMap<Machine, Map<number, number[]>>();
+
+/** Live objects of a cache, in no particular order. */
+export function liveOf<T extends Obj>(cache: Cache<T>): readonly T[] {
+  const count = cache.live();
+  if (count === 0) return [];
+  const machine = activeMachine();
+  const known = slots.get(machine) ?? new Map<number, number[]>();
+  slots.set(machine, known);
+  const found: T[] = [];
+  const tag = cache.info.id * 4 + 1;
+  for (const granule of known.get(cache.info.id) ?? []) {
+    const handle = cpu.handles[granule] as Obj | null | undefined;
+    if (cpu.heap[granule * 16] !== tag || handle === null || handle === undefined) continue;
+    if (cache.isInstance(handle)) found.push(handle);
+  }
+  if (found.length === count) return found;
+  const all = [...liveObjects(cache)];
+  // A slot keeps its type: the free ones are remembered too.
+  const seen = new Set(known.get(cache.info.id));
+  for (const object of all) seen.add(object.addr / 16);
+  known.set(cache.info.id, [...seen]);
+  return all;
+}
+
 /** Live objects of a cache, oldest allocation first. */
 function liveBySerial<T extends Obj>(cache: Cache<T>): T[] {
-  if (cache.live() === 0) return [];
-  const found: T[] = [];
-  for (const object of liveObjects(cache)) {
-    found.push(object);
-    if (found.length >= cache.live()) break;
-  }
-  return found.sort((a, b) => serialOf(a) - serialOf(b));
+  return [...liveOf(cache)].sort((a, b) => serialOf(a) - serialOf(b));
 }
 
 /** Every address space, those of half made and dying processes too, oldest first. */

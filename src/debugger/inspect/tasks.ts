@@ -93,19 +93,27 @@ function waitText(machine: Machine, block: sim_task): string {
   return `${wait.condition} ${wait.target.label}${by === '' ? '' : `, held by ${by}`}`;
 }
 
-/** Tasks that hold a lock word. */
-export function holdersOf(
-  machine: Machine,
-  lock: number,
-): readonly { readonly task: string; readonly mode: 'read' | 'write' }[] {
-  const holders: { task: string; mode: 'read' | 'write' }[] = [];
+export interface Holder {
+  readonly task: string;
+  readonly mode: 'read' | 'write';
+}
+
+/** Who holds which lock word, of all tasks. */
+export function allHolders(machine: Machine): ReadonlyMap<number, readonly Holder[]> {
+  const holders = new Map<number, Holder[]>();
   for (let id = 1; id <= machine.taskCount(); id++) {
-    for (const held of held_locks(machine.block(id))) {
-      if (held.lock === lock)
-        holders.push({ task: machine.names[id] ?? '', mode: modeOf(held.mode) });
+    for (const { lock, mode } of held_locks(machine.block(id))) {
+      const of = holders.get(lock) ?? [];
+      of.push({ task: machine.names[id] ?? '', mode: modeOf(mode) });
+      holders.set(lock, of);
     }
   }
   return holders;
+}
+
+/** Tasks that hold a lock word. */
+export function holdersOf(machine: Machine, lock: number): readonly Holder[] {
+  return allHolders(machine).get(lock) ?? [];
 }
 
 export function modeOf(mode: number): 'read' | 'write' {

@@ -1,11 +1,10 @@
 /** Address spaces and their VMAs. */
 import { perms } from '../../linux/describe.ts';
-import type { mm_struct, vm_area_struct } from '../../linux/mm_types.ts';
+import type { mm_struct } from '../../linux/mm_types.ts';
 import type { Machine } from '../../sim/machine.ts';
-import { serialOf } from '../../sim/struct.ts';
 import type { MmView, VmaView } from '../view.ts';
 import type { Changes } from './changes.ts';
-import { VMA_FACTS, vmaFacts } from './facts.ts';
+import { VMA_FACTS, type VmaRow, vmaRows } from './facts.ts';
 import { vmFlagCodes } from './flags.ts';
 import { alive, allMms, looking, processOf, vmasOf } from './objects.ts';
 import { drawSpace, letterOf } from './picture.ts';
@@ -38,16 +37,22 @@ export function vmasView(
         mapCount: mm.map_count,
         totalPages: mm.total_vm,
         picture: drawSpace(mm, vmasOf(mm), width, mm.map_count),
-        vmas: withTable ? vmaViews(mm, changes) : [],
+        vmas: withTable ? vmaViews(mm, mm === selected, changes) : [],
         selected: mm === selected,
       };
     });
   });
 }
 
-function vmaViews(mm: mm_struct, changes: Changes): readonly VmaView[] {
-  const views: VmaView[] = [];
-  for (const vma of vmasOf(mm)) views.push(vmaView(mm, vma, letterOf(views.length), changes));
+function vmaViews(mm: mm_struct, selected: boolean, changes: Changes): readonly VmaView[] {
+  const rows = vmaRows(mm);
+  const views = rows.map((row, i) => {
+    const letter = letterOf(i);
+    // Most of 10,000 VMAs are what they were at the last stop.
+    const isSame = selected && !changes.differs(mm, row.serial, row.facts);
+    return (isSame ? changes.madeBefore(row, letter) : null) ?? vmaView(mm, row, letter, changes);
+  });
+  if (selected) changes.keep(rows, views);
   return views;
 }
 
@@ -55,8 +60,8 @@ const PRESENT = VMA_FACTS.indexOf('present');
 const SWAPPED = VMA_FACTS.indexOf('swapped');
 const AVCS = VMA_FACTS.indexOf('avcs');
 
-function vmaView(mm: mm_struct, vma: vm_area_struct, letter: string, changes: Changes): VmaView {
-  const facts = vmaFacts(mm, vma);
+function vmaView(mm: mm_struct, row: VmaRow, letter: string, changes: Changes): VmaView {
+  const { vma, serial, facts } = row;
   const av = vma.anon_vma;
   return {
     ref: vmaRef(vma),
@@ -71,6 +76,6 @@ function vmaView(mm: mm_struct, vma: vm_area_struct, letter: string, changes: Ch
     avcs: facts[AVCS] ?? 0,
     present: facts[PRESENT] ?? 0,
     swapped: facts[SWAPPED] ?? 0,
-    ...changes.vma(mm, serialOf(vma), facts),
+    ...changes.vma(mm, serial, facts),
   };
 }

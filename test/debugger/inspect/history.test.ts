@@ -1,6 +1,7 @@
 /** Views of random programs: right at every past step, and without any trace of having been looked at. */
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
+import { ExpressionError, evaluate, formatValue } from '../../../src/debugger/expression.ts';
 import { anonVmasView } from '../../../src/debugger/inspect/anon-vmas.ts';
 import { Changes } from '../../../src/debugger/inspect/changes.ts';
 import { EventFilter, eventsView } from '../../../src/debugger/inspect/events.ts';
@@ -24,6 +25,7 @@ import { tasksView } from '../../../src/debugger/inspect/tasks.ts';
 import { vmasView } from '../../../src/debugger/inspect/vmas.ts';
 import { WalkIndex } from '../../../src/debugger/inspect/walks.ts';
 import { mem_map } from '../../../src/linux/mm_types.ts';
+import { parseExpression } from '../../../src/scenario/expr.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
 import { bootTest, call, operation, spawnInit, spawnKernelThread } from '../../linux/driver.ts';
 
@@ -112,6 +114,24 @@ function newIndexes(m: Machine) {
   };
 }
 
+const EXPRESSIONS = [
+  'vmas(A)',
+  'vma(A, p).anon_vma.root.vmas',
+  'vma(A, p).avcs[0].anon_vma.parent.children',
+  'avcs(A, p) + len(avcs(A, p)) == 2 * len(vma(A, p).avcs)',
+  'page(A, p).anon_vma == anon_vma(A, p)',
+  'mapcount(page(A, p)) == mappings(page(A, p))',
+  'page(A, p).mapping',
+  'page(A, p).exclusive && page(A, p).anon',
+  'pte(A, p).page.flags',
+  'refcount(anon_vma(A, p)) > 0 || refcount(page(A, p)) > 0',
+  'walk_cost(A, p).wasted',
+  'held(A)[0].holders',
+  'A.mm.mmap_lock.held',
+  'byte(A, p)',
+  'rss(A) + live("page")',
+];
+
 /** Frames that some page table maps, with how often. */
 function mappedFrames(m: Machine): ReadonlyMap<number, number> {
   m.activate();
@@ -167,6 +187,25 @@ describe.each([1, 2, 3, 4, 5, 6])('a random program, seed %i', (seed) => {
       expect(m.hash()).toBe(before);
       expect(m.findings()).toHaveLength(findings);
       indexes.changes.remember(selection);
+    }
+    m.seek(end);
+  });
+
+  it('evaluates any expression or says why not', () => {
+    const walks = new WalkIndex(m);
+    const end = m.endStep;
+    for (let i = 0; i < 40; i++) {
+      m.seek(1 + random.below(end));
+      const variables = new Map([['p', ARENA + random.below(24) * PAGE]]);
+      const actors = new Map(m.names.slice(1, m.taskCount() + 1).map((name, at) => [name, at + 1]));
+      const scope = { machine: m, walks, variables, actors };
+      for (const text of EXPRESSIONS) {
+        try {
+          formatValue(evaluate(parseExpression(text), scope));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ExpressionError);
+        }
+      }
     }
     m.seek(end);
   });
