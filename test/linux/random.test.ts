@@ -31,14 +31,18 @@ const SHARED_ANON = 0x21;
 const FIXED = 0x10;
 const ADVICE = [0, 1, 2, 4, 4, 4, 10, 11, 14, 15, 16, 17, 18, 19];
 const DONTNEED = 4;
+const EINVAL = 22;
 
 interface Cell {
   value: number;
+  /** Shared memory: fork hands on the same cell. */
   readonly shared: boolean;
+  /** A call failed half-way: nobody knows what is there. */
+  tainted: boolean;
 }
 
 /** What a process sees, by page number. A page without a cell holds zero. */
-type Memory = Map<number, Cell | 'unknown'>;
+type Memory = Map<number, Cell>;
 
 interface Program {
   readonly m: Machine;
@@ -106,7 +110,7 @@ function doMmap(program: Program, task: number): void {
   if (result < 0) return;
   const memory = memoryOf(program, task);
   for (const page of pagesOf(result, length)) {
-    if (shared) memory.set(page, { value: 0, shared });
+    if (shared) memory.set(page, { value: 0, shared, tainted: false });
     else memory.delete(page);
   }
 }
@@ -127,25 +131,30 @@ function doMremap(program: Program, task: number): void {
   const kind = prng.below(4);
   const target = somePage(program);
   const flags = kind === 0 ? 0 : kind === 1 ? 1 : kind === 2 ? 3 : newLength === oldLength ? 7 : 3;
+  // A move of equal length takes VMA by VMA: what lies at the destination of a hole stays.
+  const mm = mmOfTask(program.m, task);
+  const holes = new Set<number>();
+  if ((flags & 2) !== 0 && oldLength === newLength && mm !== null) {
+    for (const [i, page] of pagesOf(addr, oldLength).entries()) {
+      if (vmaAt(mm, page * PAGE) === null) holes.add(target / PAGE + i);
+    }
+  }
   const result = run(program, task, 'mremap', [addr, oldLength, newLength, flags, target]);
   const memory = memoryOf(program, task);
   const from = pagesOf(addr, oldLength);
+  if (result === -EINVAL) return;
   if (result < 0) {
     // A fixed move may fail after it has unmapped its destination, or after some of its pieces.
-    if ((flags & 2) !== 0) {
-      for (const page of [...from, ...pagesOf(target, newLength)]) memory.set(page, 'unknown');
-    }
+    if ((flags & 2) !== 0) taint(memory, [...from, ...pagesOf(target, newLength)]);
     return;
   }
   const cells = from.map((page) => memory.get(page));
   const to = pagesOf(result, newLength);
-  for (const page of pagesOf(
-    result,
-    result === addr ? Math.max(oldLength, newLength) : newLength,
-  )) {
-    memory.delete(page);
+  const emptied =
+    result === addr ? pagesOf(addr, Math.max(oldLength, newLength)) : [...to, ...from];
+  for (const page of emptied) {
+    if (!holes.has(page)) memory.delete(page);
   }
-  if (result !== addr) for (const page of from) memory.delete(page);
   for (const [i, page] of to.entries()) {
     const cell = cells[i];
     if (cell !== undefined) memory.set(page, cell);
@@ -154,12 +163,19 @@ function doMremap(program: Program, task: number): void {
     // Shared pages stay where they were; private ones read as zero there.
     for (const [i, page] of from.entries()) {
       const cell = cells[i];
-      if (cell === 'unknown' || cell?.shared === true) memory.set(page, cell);
+      if (cell?.shared === true) memory.set(page, cell);
     }
   }
-  // Shared memory that grows is an object without a cell here.
-  if (newLength > oldLength && cells.some((cell) => cell !== undefined)) {
-    for (const page of to.slice(from.length)) memory.set(page, 'unknown');
+  // Pages that shared memory grows by may be mapped elsewhere already.
+  if (cells.some((cell) => cell?.shared === true)) taint(memory, to.slice(from.length));
+}
+
+/** Forgets what is in some pages, whoever shares them. */
+function taint(memory: Memory, pages: readonly number[]): void {
+  for (const page of pages) {
+    const cell = memory.get(page);
+    if (cell === undefined) memory.set(page, { value: 0, shared: true, tainted: true });
+    else cell.tainted = true;
   }
 }
 
@@ -183,9 +199,9 @@ function doMadvise(program: Program, task: number): void {
   const memory = memoryOf(program, task);
   for (const page of pagesOf(addr, length)) {
     const cell = memory.get(page);
-    if (cell === undefined || cell === 'unknown' || cell.shared) continue;
+    if (cell === undefined || cell.shared) continue;
     if (result === 0) memory.delete(page);
-    else memory.set(page, 'unknown');
+    else cell.tainted = true;
   }
 }
 
@@ -202,7 +218,7 @@ function doFork(program: Program, task: number): void {
     const vma = mm === null ? null : vmaAt(mm, page * PAGE);
     if (vma === null || (vma.vm_flags & VM_DONTCOPY) !== 0) continue;
     if ((vma.vm_flags & VM_WIPEONFORK) !== 0) continue;
-    memory.set(page, cell === 'unknown' || cell.shared ? cell : { ...cell });
+    memory.set(page, cell.shared ? cell : { ...cell });
   }
   program.memories.set(child, memory);
 }
@@ -213,8 +229,7 @@ function doStore(program: Program, task: number): void {
   if (run(program, task, 'store', [addr, value]) < 0) return;
   const memory = memoryOf(program, task);
   const cell = memory.get(addr / PAGE);
-  if (cell === undefined) memory.set(addr / PAGE, { value, shared: false });
-  else if (cell === 'unknown') memory.set(addr / PAGE, 'unknown');
+  if (cell === undefined) memory.set(addr / PAGE, { value, shared: false, tainted: false });
   else cell.value = value;
 }
 
@@ -222,7 +237,7 @@ function doLoad(program: Program, task: number): void {
   const addr = mappedPage(program, task);
   const result = run(program, task, 'load', [addr]);
   const cell = memoryOf(program, task).get(addr / PAGE);
-  if (result < 0 || cell === 'unknown') return;
+  if (result < 0 || cell?.tainted === true) return;
   if (result !== (cell?.value ?? 0)) {
     throw new Error(`load of ${addr.toString(16)} gave ${result}, not ${cell?.value ?? 0}`);
   }
@@ -298,7 +313,8 @@ function fresh(recording: boolean): { m: Machine; baseline: Record<string, numbe
 
 function explain(program: Program, seed: number, error: unknown): Error {
   const text = error instanceof Error ? error.message : String(error);
-  return new Error(`seed ${seed}: ${text}\n${program.log.join('\n')}`);
+  const found = findings(program.m).join('\n');
+  return new Error(`seed ${seed}: ${text}\n${found}\n${program.log.join('\n')}`);
 }
 
 describe('random programs', () => {

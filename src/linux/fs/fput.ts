@@ -28,10 +28,21 @@ function* evict(inode: inode): K {
   inode_cachep.free(inode);
 }
 
+/** Drops a reference, in one step: true if the inode must go. */
+function last_reference(inode: inode): boolean {
+  inode.i_count = inode.i_count - 1;
+  return inode.i_count === 0 && inode.i_nlink === 0;
+}
+
+/** include/linux/file_ref.h: file_ref_put_close() v6.18: true if this was the last reference. */
+function file_ref_put_close(file: file): boolean {
+  file.f_count = file.f_count - 1;
+  return file.f_count === 0;
+}
+
 /** fs/inode.c: iput() v6.18. */
 export function* iput(inode: inode): K {
-  inode.i_count = inode.i_count - 1;
-  if (inode.i_count === 0 && inode.i_nlink === 0) {
+  if (last_reference(inode)) {
     yield* evict(inode);
   }
 }
@@ -47,8 +58,7 @@ export function* __fput(file: file): K {
 
 /** fs/file_table.c: fput_close_sync() v6.18: close() releases the file before it returns. */
 export function* fput_close_sync(file: file): K {
-  file.f_count = file.f_count - 1;
-  if (file.f_count === 0) {
+  if (file_ref_put_close(file)) {
     yield* __fput(file);
   }
 }

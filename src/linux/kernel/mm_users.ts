@@ -104,6 +104,18 @@ export function set_mm_exe_file(mm: mm_struct, new_exe_file: file | null): void 
   }
 }
 
+/** atomic_dec_and_test(&mm->mm_count): of two tasks that let go at once, one sees 0. */
+function mm_count_dec_and_test(mm: mm_struct): boolean {
+  mm.mm_count = mm.mm_count - 1;
+  return mm.mm_count === 0;
+}
+
+/** atomic_dec_and_test(&mm->mm_users). */
+function mm_users_dec_and_test(mm: mm_struct): boolean {
+  mm.mm_users = mm.mm_users - 1;
+  return mm.mm_users === 0;
+}
+
 /** kernel/fork.c: check_mm() v6.18: the counters of a dead mm must be zero. */
 function check_mm(mm: mm_struct): void {
   WARN_ON_ONCE(mm.rss_file !== 0, 'Bad rss-counter state type:MM_FILEPAGES');
@@ -124,8 +136,7 @@ export function* __mmdrop(mm: mm_struct): K {
 
 /** include/linux/sched/mm.h: mmdrop() v6.18. */
 export function* mmdrop(mm: mm_struct): K {
-  mm.mm_count = mm.mm_count - 1;
-  if (mm.mm_count === 0) {
+  if (mm_count_dec_and_test(mm)) {
     yield* __mmdrop(mm);
   }
 }
@@ -142,8 +153,7 @@ export function* __mmput(mm: mm_struct): K {
 /** kernel/fork.c: mmput() v6.18. Sleeps. */
 export function* mmput(mm: mm_struct): K {
   might_sleep('mmput()');
-  mm.mm_users = mm.mm_users - 1;
-  if (mm.mm_users === 0) {
+  if (mm_users_dec_and_test(mm)) {
     yield* __mmput(mm);
   }
 }

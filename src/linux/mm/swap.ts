@@ -114,6 +114,20 @@ export function folio_add_lru_vma(folio: folio, vma: vm_area_struct): void {
   }
 }
 
+/**
+ * __lru_cache_activate_folio(): a folio that is still in the batch will be added to the active list. One that
+ * somebody has isolated is in no batch and stays as it is: reclaim relies on its PG_active.
+ */
+function __lru_cache_activate_folio(folio: folio): void {
+  const node = NODE_DATA();
+  for (let i = node.lru_add_nr - 1; i >= 0; i--) {
+    if (read_heap(node.lru_add + i) === folio.pfn) {
+      folio_set(folio, PG_active);
+      return;
+    }
+  }
+}
+
 /** folio_mark_accessed(): inactive -> referenced -> active. */
 export function folio_mark_accessed(folio: folio): void {
   if (!folio_test_referenced(folio)) {
@@ -124,8 +138,7 @@ export function folio_mark_accessed(folio: folio): void {
     if (folio_test_lru(folio)) {
       folio_activate(folio);
     } else {
-      // Still in the batch: it will be added to the active list (__lru_cache_activate_folio()).
-      folio_set(folio, PG_active);
+      __lru_cache_activate_folio(folio);
     }
     folio_clear(folio, PG_referenced);
   }

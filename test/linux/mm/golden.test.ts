@@ -7,6 +7,7 @@ import {
   MADV_SEQUENTIAL,
   MADV_WIPEONFORK,
   MAP_NORESERVE,
+  MLOCK_ONFAULT,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
 } from '../../../src/linux/mm/mm.ts';
@@ -15,6 +16,7 @@ import { NONE, R, RW, RWX, World } from './world.ts';
 const NR = MAP_NORESERVE;
 const EFAULT = -14;
 const ENOMEM = -12;
+const EPERM = -1;
 
 /** Runs one recorded scenario and checks what must hold after any. */
 function golden(id: string, run: (w: World) => void): void {
@@ -178,6 +180,41 @@ describe('mprotect and madvise', () => {
     expect(w.vmas()).toBe('[0,2) [2,4) [4,6)');
     w.advise(2, 2, MADV_DOFORK);
     expect(w.vmas()).toBe('[0,6)');
+  });
+  golden('P8 mlock() splits by flags and munlock() merges', (w) => {
+    w.map(0, 6);
+    expect(w.lock(2, 2)).toBe(0);
+    expect(w.vmas()).toBe('[0,2) [2,4)lo A [4,6)');
+    expect(w.mm().locked_vm).toBe(2);
+    expect(w.unlock(0, 6)).toBe(0);
+    expect(w.vmas()).toBe('[0,6) A');
+    w.lock(2, 2, MLOCK_ONFAULT);
+    w.lock(2, 1);
+    expect(w.vmas()).toBe('[0,2) A [2,3)lo A [3,4)lo A [4,6) A');
+    w.unlock(0, 6);
+    expect(w.vmas()).toBe('[0,6) A');
+    expect(w.mm().locked_vm).toBe(0);
+  });
+  golden('P9 mlock() over a hole locks what lies before it', (w) => {
+    w.map(0, 2);
+    w.map(3, 2);
+    expect(w.lock(0, 5)).toBe(ENOMEM);
+    expect(w.vmas()).toBe('[0,2)lo [3,5)');
+  });
+  golden('P10 a sealed VMA stops mprotect() where it is and munmap() at once', (w) => {
+    w.map(0, 6);
+    w.call('mseal', w.at(2), 2 * 4096, 0);
+    expect(w.protect(0, 6, R)).toBe(EPERM);
+    expect(w.vmas()).toBe('[0,2)r [2,4) [4,6)');
+    expect(w.unmap(0, 6)).toBe(EPERM);
+    expect(w.vmas()).toBe('[0,2)r [2,4) [4,6)');
+  });
+  golden('P11 a refused munmap() leaves its split behind', (w) => {
+    w.map(0, 4);
+    w.map(4, 2, R);
+    w.call('mseal', w.at(4), 2 * 4096, 0);
+    expect(w.unmap(2, 4)).toBe(EPERM);
+    expect(w.vmas()).toBe('[0,2) [2,4) [4,6)r');
   });
   golden('P12 MADV_DONTNEED drops the pages and keeps the anon_vma', (w) => {
     w.map(0, 2);
@@ -350,6 +387,13 @@ describe('mremap', () => {
     w.move(0, 3, 3);
     expect(w.vmas()).toBe('[3,9)');
   });
+  golden('an unfaulted VMA copied next to itself joins the faulted one behind', (w) => {
+    w.map(0, 6);
+    w.map(12, 8);
+    w.write(19);
+    w.dontunmap(0, 6, 6);
+    expect(w.vmas()).toBe('[0,20) A');
+  });
   golden('R13 shrinking inside a VMA leaves a hole', (w) => {
     w.map(0, 6);
     w.resize(1, 3, 1);
@@ -409,6 +453,12 @@ describe('mremap', () => {
     w.move(0, 20, 4);
     expect(w.vmas()).toBe('[20,22) [22,23)r [23,24)');
   });
+  golden('R22 MREMAP_DONTUNMAP unlocks the source', (w) => {
+    w.map(0, 3);
+    w.lock(0, 3);
+    w.dontunmap(0, 20, 3);
+    expect(w.vmas()).toBe('[0,3) [20,23)lo A pg=0');
+  });
   golden('R21 a hole at the start is an error, one at the end is not', (w) => {
     w.map(1, 2);
     expect(w.move(0, 20, 4)).toBe(EFAULT);
@@ -436,6 +486,38 @@ describe('fork', () => {
     expect(child.vmas()).toBe('[0,2) A');
     expect(child.counts(0)).toEqual([1, 1, 1]);
   });
+  golden('F3 pages of a parent that unmapped them become the child’s', (w) => {
+    w.map(0, 4);
+    w.write(0, 1);
+    expect(w.vmas()).toBe('[0,4) A');
+    const child = w.fork();
+    const pfn = w.pfn(0);
+    w.unmap(0, 4);
+    child.write(0);
+    expect(child.pfn(0)).toBe(pfn);
+    expect(child.vmas()).toBe('[0,4) B');
+    expect(child.chain(0)).toBe('BA');
+  });
+  golden('F6 the heap of a fork child goes on in a VMA of its own', (w) => {
+    const heap = w.mm().start_brk;
+    expect(w.call('brk', heap + 2 * 4096)).toBe(heap + 2 * 4096);
+    w.call('store', heap, 1);
+    const child = w.fork();
+    child.call('brk', heap + 4 * 4096);
+    expect(child.list().length).toBe(2);
+    child.call('store', heap + 2 * 4096, 1);
+    child.call('brk', heap + 5 * 4096);
+    expect(child.list().length).toBe(2);
+    expect(child.problems()).toEqual([]);
+  });
+  golden('F7 a fork child’s VMA is unlocked', (w) => {
+    w.map(0, 2);
+    w.lock(0, 2);
+    expect(w.vmas()).toBe('[0,2)lo A');
+    const child = w.fork();
+    expect(child.vmas()).toBe('[0,2) B');
+    expect(child.mm().locked_vm).toBe(0);
+  });
   golden('F4 a fork child splits and merges its own VMA', (w) => {
     w.map(0, 6);
     w.write(0);
@@ -460,5 +542,42 @@ describe('fork', () => {
     child.write(2);
     expect(child.vmas()).toBe('[0,2) B [2,4) C [4,6) B');
     expect(child.problems()).toEqual([]);
+  });
+});
+
+describe('brk', () => {
+  golden('keeps one page of air below the next mapping', (w) => {
+    const heap = w.mm().start_brk;
+    w.call('mmap', heap + 4 * 4096, 4096, RW, 0x32, -1, 0);
+    expect(w.call('brk', heap + 4 * 4096)).toBe(heap);
+    expect(w.call('brk', heap + 3 * 4096)).toBe(heap + 3 * 4096);
+    expect(w.call('brk', heap + 4096)).toBe(heap + 4096);
+    expect(w.call('brk', heap - 1)).toBe(heap + 4096);
+  });
+});
+
+describe('placement', () => {
+  const anywhere = (w: World, pages: number, hint = 0): number =>
+    w.call('mmap', hint, pages * 4096, RW, 0x22, -1, 0);
+  golden('packs downwards, refills the top of a hole, takes a free hint', (w) => {
+    const a = anywhere(w, 4);
+    const b = anywhere(w, 4);
+    expect(b).toBe(a - 4 * 4096);
+    w.call('munmap', a, 2 * 4096);
+    expect(anywhere(w, 1)).toBe(a + 4096);
+    expect(anywhere(w, 1, w.at(5) + 7)).toBe(w.at(5));
+    expect(anywhere(w, 1, 0x1000)).toBe(0x10000);
+  });
+  golden('aligns 2 MiB of anonymous memory', (w) => {
+    const a = anywhere(w, 512);
+    expect(a % 0x200000).toBe(0);
+    expect(anywhere(w, 512)).toBe(a - 0x200000);
+    expect(anywhere(w, 513) % 0x200000).not.toBe(0);
+  });
+  golden('keeps 256 pages below a stack free', (w) => {
+    const stack = anywhere(w, 600);
+    w.call('munmap', stack, 300 * 4096);
+    w.call('mmap', stack + 299 * 4096, 4096, RW, 0x132, -1, 0);
+    expect(anywhere(w, 4)).toBe(stack + (299 - 256 - 4) * 4096);
   });
 });

@@ -86,6 +86,14 @@ export class World {
     return this.call('madvise', this.at(start), pages * PAGE_SIZE, advice);
   }
 
+  lock(start: number, pages: number, flags = 0): number {
+    return this.call('mlock2', this.at(start), pages * PAGE_SIZE, flags);
+  }
+
+  unlock(start: number, pages: number): number {
+    return this.call('munlock', this.at(start), pages * PAGE_SIZE);
+  }
+
   write(...pages: number[]): void {
     for (const page of pages) this.call('store', this.at(page), 1 + (page % 200));
   }
