@@ -45,6 +45,7 @@ import {
 } from './kernel/sched.ts';
 import { do_madvise } from './mm/madvise.ts';
 import { migrateAt } from './mm/migrate.ts';
+import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -56,6 +57,7 @@ import {
 import { sys_brk, sys_mmap } from './mm/mmap.ts';
 import { do_mprotect_pkey } from './mm/mprotect.ts';
 import { mremap } from './mm/mremap.ts';
+import { do_mseal } from './mm/mseal.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
 import { vmaTreeFind } from './mm/vma_tree.ts';
@@ -162,6 +164,30 @@ function* op_brk(op: Operation): K<number> {
 
 function* op_madvise(op: Operation): K<number> {
   return yield* do_madvise(current_mm(), numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+function* op_mlock(op: Operation): K<number> {
+  return yield* sys_mlock(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_mlock2(op: Operation): K<number> {
+  return yield* sys_mlock2(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+function* op_munlock(op: Operation): K<number> {
+  return yield* sys_munlock(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_mlockall(op: Operation): K<number> {
+  return yield* sys_mlockall(numberArg(op, 0));
+}
+
+function* op_munlockall(_op: Operation): K<number> {
+  return yield* sys_munlockall();
+}
+
+function* op_mseal(op: Operation): K<number> {
+  return yield* do_mseal(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
 }
 
 /** Reads a range; the result is its first byte. */
@@ -395,6 +421,12 @@ const table: Readonly<Record<string, Handler>> = {
   mremap: op_mremap,
   brk: op_brk,
   madvise: op_madvise,
+  mlock: op_mlock,
+  mlock2: op_mlock2,
+  munlock: op_munlock,
+  mlockall: op_mlockall,
+  munlockall: op_munlockall,
+  mseal: op_mseal,
   msync: no_effect,
   load: op_load,
   store: op_store,

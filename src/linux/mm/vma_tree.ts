@@ -151,6 +151,9 @@ export function vmaTreeBefore(mm: mm_struct, addr: number): vm_area_struct | nul
 
 /** vma_find(): first entry at or after `addr` that begins below `end`. */
 export function vmaTreeFind(mm: mm_struct, addr: number, end: number): vm_area_struct | null {
+  if (addr >= end) {
+    return null;
+  }
   const vma = vmaTreeAtOrAfter(mm, addr);
   return vma !== null && vma.tree_start < end ? vma : null;
 }
