@@ -396,6 +396,7 @@ export class Session implements SessionView {
     } catch (error) {
       if (error instanceof ScenarioError) {
         this.failures++;
+        this.#finished = true;
         this.print(formatScenarioError(error), 'error');
         return this.#end('The scenario cannot go on.');
       }

@@ -30,6 +30,7 @@ import { errnoName } from './errno.ts';
 import { ScenarioError } from './errors.ts';
 import { printOperation } from './print.ts';
 import { didYouMean } from './suggest.ts';
+import { orderVforks } from './trace-order.ts';
 import {
   afterTraceOperation,
   prepareTraceOperation,
@@ -131,7 +132,10 @@ export class ScenarioRun {
   #chosen = 0;
 
   constructor(scenario: Scenario, machine: Machine, options: RunOptions) {
-    this.scenario = scenario;
+    this.scenario =
+      scenario.origin === 'trace'
+        ? { ...scenario, statements: orderVforks(scenario.statements) }
+        : scenario;
     this.machine = machine;
     this.#options = options;
   }
@@ -272,7 +276,7 @@ export class ScenarioRun {
       return known ?? this.#addActor(name, this.#options.spawnKernelThread(name));
     }
     const key = name === '' ? ([...this.state.actors.keys()][0] ?? 'A') : name;
-    const known = this.state.actors.get(key);
+    const known = this.state.actors.get(key) ?? this.#born(key);
     if (known !== undefined) return known;
     const users = [...this.state.actors.keys()].filter((k) => !k.startsWith('k'));
     if (users.length === 0) return this.#addActor(key, this.#options.spawnFirst(key));
@@ -282,6 +286,14 @@ export class ScenarioRun {
       expected: `one of ${[...this.state.actors.keys()].join(', ')}`,
       hint: didYouMean(key, this.state.actors.keys()) ?? `make it first: ${key} = fork()`,
     });
+  }
+
+  /** A child whose parent is still inside vfork(): named by the call, not bound by its result yet. */
+  #born(name: string): number | undefined {
+    for (let id = this.machine.taskCount(); id > 0; id--) {
+      if (this.machine.names[id] === name) return this.#addActor(name, id);
+    }
+    return undefined;
   }
 
   #addActor(name: string, task: number): number {
@@ -345,7 +357,15 @@ export class ScenarioRun {
           block.op === 0 ? undefined : `it waits in ${this.machine.operationOf(task)?.text ?? '?'}`,
       });
     }
-    this.machine.begin(task, this.#machineOperation(operation));
+    const machineOperation = this.#machineOperation(operation);
+    const child = machineOperation.options?.name;
+    // A pid, or a name, that is used again is a new task.
+    if (typeof child === 'string' && this.state.actors.has(child)) {
+      const actors = new Map(this.state.actors);
+      actors.delete(child);
+      this.state = { ...this.state, actors };
+    }
+    this.machine.begin(task, machineOperation);
     this.state = { ...this.state, flight: { task, operation, extra } };
   }
 
@@ -373,16 +393,24 @@ export class ScenarioRun {
   #bind(operation: Operation, result: number): void {
     const name = operation.bind?.text ?? '';
     if (result >= 0 && makesTask.has(operation.callee)) {
-      this.#addActor(name, taskByPid(this.machine, result));
+      this.#nameChild(name, result);
     } else {
       const variables = new Map(this.state.variables).set(name, result);
       this.state = { ...this.state, variables };
     }
   }
 
+  /** Names the task that a call made; it may have ended already (vfork), and then has no pid any more. */
+  #nameChild(name: string, pid: number): void {
+    if (this.state.actors.has(name)) return;
+    const task = taskByPid(this.machine, pid);
+    if (task > 0) this.#addActor(name, task);
+    else this.#born(name);
+  }
+
   /** Names the task that a recorded fork made. */
   addPid(pid: number, result: number): void {
-    this.#addActor(String(pid), taskByPid(this.machine, result));
+    this.#nameChild(String(pid), result);
   }
 
   #compare(operation: Operation, result: number): void {

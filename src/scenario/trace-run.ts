@@ -105,6 +105,7 @@ export function traceOperationOptions(
       writable: file.writable,
     };
   }
+  if (operation.child?.pid !== undefined) options.pid = operation.child.pid;
   const result = recorded(operation);
   if (result !== null && result > 0 && placed.has(operation.callee)) options.place = result;
   if (operation.callee.startsWith('execve')) {
