@@ -4,6 +4,7 @@
  * kernel source.
  *
  *   step build:  if(step($s+7,$d,()=>({vma,addr})))yield;vma.vm_start = addr;
+ *   both:        {if($log.on)trace_vma_adjust({ vma });}
  *   fast build:  generators erased (`function`, no `yield*`); for unwatched bulk replay
  *
  * A generator whose doc comment says `@atomic` gets no step points: lock primitives, which must not be
@@ -211,6 +212,7 @@ export function transform(code: string, file: string, options: TransformOptions)
   const lineOf = lineCounter(code);
   const sites: Site[] = [];
   let hasGenerators = false;
+  let traces = false;
   let definition: Node | null = null;
 
   /** Inserts step points into one statement list; `scope` holds the names visible at its start. */
@@ -318,6 +320,11 @@ export function transform(code: string, file: string, options: TransformOptions)
       } else if (mode === 'fast') {
         out.overwrite(node.start, node.end, 'contended()');
       }
+    } else if (isTrace(node) && inside !== null) {
+      // Switched off, an event costs nothing: its arguments are not even made.
+      out.appendLeft(node.start, '{if($log.on)');
+      out.appendRight(node.end, '}');
+      traces = true;
     } else if (node.type === 'CallExpression') {
       const callee = node.callee as Node;
       const name =
@@ -356,6 +363,7 @@ export function transform(code: string, file: string, options: TransformOptions)
         `const $s=$register(${JSON.stringify(shown)},${JSON.stringify(code)},${table});`,
     );
   }
+  if (traces) out.prepend(`import {eventLog as $log} from '${options.sim}/event.ts';`);
   return {
     code: out.toString(),
     map: out.generateMap({ hires: true, source: file, includeContent: true }),

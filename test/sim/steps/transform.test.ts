@@ -14,7 +14,7 @@ function build(code: string, mode: Mode = 'step', others: readonly string[] = []
 
 /** The built code without the imports that the build puts in front. */
 function body(code: string, mode: Mode = 'step'): string {
-  return build(code, mode).code.replace(/^import .*?\]\);/, '');
+  return build(code, mode).code.replace(/^(import .*?;)*(const \$s=.*?\]\);)?/, '');
 }
 
 /** Names visible at each step point, by line. */
@@ -224,6 +224,28 @@ describe('the fast build', () => {
     const fast = body(small, 'fast');
     expect(fast).toBe(small.replaceAll('function*', 'function ').replaceAll('yield*', '      '));
     expect(fast.length).toBe(small.length);
+  });
+});
+
+describe('an event', () => {
+  test('costs nothing in kernel code when events are off', () => {
+    const code = `function* f(vma: vma): K {
+  if (vma) {
+    trace_x({ vma });
+  }
+}
+function plain(): void {
+  trace_x({ vma: null });
+}
+`;
+    const guarded = '    {if($log.on)trace_x({ vma });}';
+    expect(body(code).split('\n')[2]).toBe(guarded);
+    expect(body(code, 'fast')).toBe(
+      code.replace('function*', 'function ').replace('    trace_x({ vma });', guarded),
+    );
+    expect(build(code, 'fast').code).toMatch(
+      /^import \{eventLog as \$log\} from '\/sim\/event.ts';/,
+    );
   });
 });
 
