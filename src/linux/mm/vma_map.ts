@@ -2,7 +2,7 @@
  * mm/vma.c v6.18: making mappings: mmap_region(), brk's do_brk_flags(), insert_vm_struct().
  *
  * Lock tree: mmap_lock (write) -> vma_start_write() -> i_mmap_rwsem / anon_vma root. Fidelity: dup; the f_op
- * callbacks of the file systems are mmap_file() below (ext4 has mmap_prepare(), which sets the
+ * callbacks of the file systems are mmapFile() below (ext4 has mmap_prepare(), which sets the
  * operations of a merged VMA again, to the same).
  */
 import type { K } from '../../sim/wait.ts';
@@ -134,7 +134,7 @@ function* __mmap_prepare(map: mmap_state): K<number> {
 }
 
 /** f_op->mmap() or mmap_prepare() of the file: sets the operations of a new VMA. 0 or a negative errno. */
-function mmap_file(file: file, vma: vm_area_struct): number {
+function mmapFile(file: file, vma: vm_area_struct): number {
   switch (file.f_inode?.i_kind) {
     case FS_DISK:
       vma.vm_ops = VM_OPS_FILE;
@@ -157,7 +157,7 @@ function mmap_file(file: file, vma: vm_area_struct): number {
 /** mm/vma.c: __mmap_new_file_vma() v6.18. */
 function __mmap_new_file_vma(file: file, vma: vm_area_struct): number {
   vma.vm_file = get_file(file);
-  const error = mmap_file(file, vma);
+  const error = mmapFile(file, vma);
   if (error !== 0) {
     fput(file);
     vma.vm_file = null;
