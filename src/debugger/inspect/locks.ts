@@ -1,12 +1,15 @@
 /** Locks: held and waited for now, the order seen so far, and the documented tree with its holders. */
 
-import { held_locks } from '../../linux/kernel/locking/lockdep.ts';
+import { held_locks, READ } from '../../linux/kernel/locking/lockdep.ts';
 import type { kernel } from '../../linux/kernel.ts';
+import { vma_lock_word } from '../../linux/mm/mmap_lock_types.ts';
+import { mm_cachep } from '../../linux/mm_types.ts';
 import type { Machine } from '../../sim/machine.ts';
+import type { sim_task } from '../../sim/task.ts';
 import type { LocksView, LockView, Ref } from '../view.ts';
 import type { LockIndex } from './lock-index.ts';
-import { lockClass, lockKind } from './lock-names.ts';
-import { looking } from './objects.ts';
+import { lockClass, lockKind, lockOwner } from './lock-names.ts';
+import { looking, vmasOf } from './objects.ts';
 import { lockRef } from './refs.ts';
 import { modeOf, waitOf } from './tasks.ts';
 
@@ -47,6 +50,7 @@ export function locksNow(machine: Machine): readonly LockView[] {
     const task = machine.names[id] ?? '';
     for (const { lock, mode } of held_locks(block))
       word(lock).holders.push({ task, mode: modeOf(mode) });
+    for (const lock of vmaWriteLocks(block)) word(lock).holders.push({ task, mode: 'write' });
     if (block.rcu_depth > 0) at(RCU, 'rcu_read_lock', 'rcu').holders.push({ task, mode: 'read' });
     const wait = block.op === 0 ? null : waitOf(block);
     if (wait === null) continue;
@@ -61,17 +65,45 @@ export function locksNow(machine: Machine): readonly LockView[] {
   return [...found.values()];
 }
 
+/** More write-locked VMAs of one address space than anybody reads in a list. */
+const MAX_VMA_LOCKS = 100;
+
+/**
+ * VMAs that a task has write-locked: those with the sequence number of an mmap_lock it holds for write.
+ * They are on no held stack, and are all released with that lock.
+ */
+function* vmaWriteLocks(block: sim_task): Generator<number, void, void> {
+  for (const { lock, mode } of held_locks(block)) {
+    const mm = mode === READ ? null : lockOwner(lock);
+    if (mm === null || !mm_cachep.isInstance(mm) || mm.mmap_lock !== lock) continue;
+    let left = MAX_VMA_LOCKS;
+    for (const vma of vmasOf(mm)) {
+      if (vma.vm_lock_seq !== mm.mm_lock_seq) continue;
+      yield vma_lock_word(vma);
+      left--;
+      if (left === 0) break;
+    }
+  }
+}
+
 /** Class of the lock bit in page.flags. Linux's lockdep does not see it, and nobody records who holds it. */
 const FOLIO_LOCK = 'folio.PG_locked';
 
 function treeView(machine: Machine, locks: readonly LockView[]): LocksView['tree'] {
   const tree = (machine.config.kernel as Partial<kernel> | null)?.lock_tree ?? [];
-  return tree.map(({ depth, cls }) => ({
-    depth,
-    cls,
-    holders: locks
-      .filter((lock) => lock.cls === cls)
-      .flatMap((lock) => lock.holders.map(({ task, mode }) => `${task} (${mode})`))
-      .join(', '),
-  }));
+  return tree.map(({ depth, cls }) => {
+    const ofClass = locks.filter((lock) => lock.cls === cls);
+    const holders = ofClass.flatMap((lock) => lock.holders);
+    return { depth, cls, holders: holdersText(holders) };
+  });
+}
+
+/** `A (read), B (write) x2`. */
+function holdersText(holders: readonly Taker[]): string {
+  const counts = new Map<string, number>();
+  for (const { task, mode } of holders) {
+    const name = `${task} (${mode})`;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, count]) => (count > 1 ? `${name} x${count}` : name)).join(', ');
 }

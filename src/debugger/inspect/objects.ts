@@ -31,15 +31,24 @@ import {
 } from '../../sim/struct.ts';
 import { textOf } from '../../sim/text.ts';
 
+/** What is true for the length of one outermost looking(): memory does not change meanwhile. */
+const glance: { depth: number; names: ReadonlyMap<mm_struct, string> | null } = {
+  depth: 0,
+  names: null,
+};
+
 /** Runs `look` on the machine's memory: touching a freed object there is no finding. */
 export function looking<T>(machine: Machine, look: () => T): T {
   machine.activate();
   const report = findingSink.report;
   findingSink.report = () => {};
+  glance.depth++;
   try {
     return look();
   } finally {
     findingSink.report = report;
+    glance.depth--;
+    if (glance.depth === 0) glance.names = null;
   }
 }
 
@@ -201,8 +210,29 @@ export function mmOfTask(machine: Machine, task: number): mm_struct | null {
   return alive(mm) ? mm : null;
 }
 
-/** Name of the process that an address space belongs to. */
+/** Name of the first task of each address space that some task has, or had until it began to exit. */
+function processNames(machine: Machine): ReadonlyMap<mm_struct, string> {
+  const names = new Map<mm_struct, string>();
+  const add = (mm: mm_struct | null | undefined, name: string | undefined): void => {
+    if (alive(mm) && !names.has(mm)) names.set(mm, name ?? '');
+  };
+  for (let id = 1; id <= machine.taskCount(); id++) {
+    add(contextOf(machine, id)?.mm, machine.names[id]);
+  }
+  for (let id = 1; id <= machine.taskCount(); id++) {
+    add(contextOf(machine, id)?.active_mm, machine.names[id]);
+  }
+  return names;
+}
+
+/**
+ * Name of the process that an address space belongs to. `A'` is one that A made and that no task has:
+ * not yet, in the middle of fork or exec, or no more.
+ */
 export function processOf(mm: mm_struct | null | undefined): string {
   if (mm === null || mm === undefined) return '';
-  return textOf(mm.owner) || `mm${mm.mm_id}`;
+  const names = glance.names ?? processNames(activeMachine());
+  if (glance.depth > 0) glance.names = names;
+  const name = names.get(mm);
+  return name ?? `${textOf(mm.owner) || `mm${mm.mm_id}`}'`;
 }

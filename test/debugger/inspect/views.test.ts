@@ -17,7 +17,7 @@ import { tasksView } from '../../../src/debugger/inspect/tasks.ts';
 import { vmasView } from '../../../src/debugger/inspect/vmas.ts';
 import { WalkIndex } from '../../../src/debugger/inspect/walks.ts';
 import { vmaTreeClear } from '../../../src/linux/mm/vma_tree.ts';
-import { mem_map, vm_area_cachep } from '../../../src/linux/mm_types.ts';
+import { mem_map, type task_struct, vm_area_cachep } from '../../../src/linux/mm_types.ts';
 import { family, newMachine, PAGE, run } from './world.ts';
 
 let world: ReturnType<typeof family>;
@@ -193,5 +193,19 @@ describe('tasksView and sourceView', () => {
       { name: 'left', value: '2', changed: false },
       { name: 'at', value: '0x7f0000000000', changed: false },
     ]);
+  });
+});
+
+describe('names of processes', () => {
+  it('follow the task, not what fork copied, and mark an address space without a task', () => {
+    const { m, a, b } = world;
+    b.mm.owner = a.mm.owner;
+    const names = () => vmasView(m, NOTHING_SELECTED, changes, 72).map((mm) => mm.process);
+    expect(names()).toEqual(['A', 'B']);
+    const context = m.block(b.task).context as task_struct;
+    context.mm = null;
+    expect(names()).toEqual(['A', "A'"]);
+    context.active_mm = b.mm;
+    expect(names()).toEqual(['A', 'B']);
   });
 });
