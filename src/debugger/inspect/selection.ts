@@ -32,7 +32,7 @@ import {
 export interface Selection {
   /** Task that the debugger looks at, 0 for none. */
   readonly task: number;
-  /** Depth of the frame looked at, from 1 for the outermost; 0: the innermost. */
+  /** Frame looked at, counted from the innermost (0) outwards. */
   readonly frame: number;
   readonly mm: Ref | null;
   readonly vma: Ref | null;

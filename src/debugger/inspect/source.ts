@@ -23,7 +23,7 @@ const NOWHERE: SourceView = { file: '', fn: '', line: 0, lines: [], breakpoints:
 export function selectedFrame(machine: Machine, selection: Selection): Frame | null {
   if (selection.task < 1 || selection.task > machine.taskCount()) return null;
   const frames = machine.frames(selection.task);
-  return frames.find((frame) => frame.depth === selection.frame) ?? frames.at(-1) ?? null;
+  return frames.at(-1 - selection.frame) ?? frames[0] ?? null;
 }
 
 export function sourceView(

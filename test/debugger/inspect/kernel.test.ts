@@ -9,6 +9,8 @@ import { mmOfTask } from '../../../src/debugger/inspect/objects.ts';
 import { pageView } from '../../../src/debugger/inspect/page.ts';
 import { mappedPage } from '../../../src/debugger/inspect/page-walk.ts';
 import { NOTHING_SELECTED } from '../../../src/debugger/inspect/selection.ts';
+import { sourceView } from '../../../src/debugger/inspect/source.ts';
+import { tasksView } from '../../../src/debugger/inspect/tasks.ts';
 import { vmasView } from '../../../src/debugger/inspect/vmas.ts';
 import { WalkIndex } from '../../../src/debugger/inspect/walks.ts';
 import type { mm_struct } from '../../../src/linux/mm_types.ts';
@@ -121,7 +123,23 @@ describe('locksView', () => {
         "vm_area_struct.vm_refcnt vma write",
       ]
     `);
-    expect(tree).toMatchInlineSnapshot(`"mm_struct.mmap_lock: A (write); vm_area_struct.vm_refcnt: A (write) x2"`);
+    expect(tree).toMatchInlineSnapshot(
+      `"mm_struct.mmap_lock: A (write); vm_area_struct.vm_refcnt: A (write) x2"`,
+    );
+  });
+});
+
+describe('sourceView', () => {
+  it('shows the frame asked for, counted from the innermost', () => {
+    m.begin(a, operation('mprotect', [P, PAGE, 1]));
+    m.run(a, 60, null);
+    const [task] = tasksView(m, { ...NOTHING_SELECTED, task: a }).filter((each) => each.id === a);
+    const shown = task?.frames.map(({ depth }) => {
+      const { fn, line } = sourceView(m, { ...NOTHING_SELECTED, task: a, frame: depth }, []);
+      return { fn, line };
+    });
+    expect(shown?.length).toBeGreaterThan(2);
+    expect(shown).toEqual(task?.frames.map(({ fn, line }) => ({ fn, line })));
   });
 });
 
