@@ -173,6 +173,12 @@ function doMremap(program: Program, task: number): void {
   if (cells.some((cell) => cell?.shared === true)) taint(memory, to.slice(from.length));
 }
 
+/** Forgets everything that a process sees. */
+function forget(memory: Memory): void {
+  taint(memory, pagesOf(ARENA, ARENA_PAGES * PAGE));
+  taint(memory, pagesOf(BRK, 16 * PAGE));
+}
+
 /** Forgets what is in some pages, whoever shares them. */
 function taint(memory: Memory, pages: readonly number[]): void {
   for (const page of pages) {
@@ -406,6 +412,34 @@ describe('random programs', () => {
         for (const task of tasks) {
           if (taskIsAlive(m, task)) call(m, task, 'exit', [0]);
         }
+        expect(usage(m)).toEqual(baseline);
+        expect(findings(m)).toEqual([]);
+      } catch (error) {
+        throw explain(program, seed, error);
+      }
+    }
+  }, 300_000);
+
+  test('survive the failure of any allocation', () => {
+    for (let seed = 1; seed <= 150; seed++) {
+      const { m, baseline } = fresh(false);
+      const first = spawnInit(m, 'P', { brk: BRK, mmapBase: ARENA + ARENA_PAGES * PAGE });
+      const prng = new Prng(seed);
+      const program: Program = { m, prng, memories: new Map([[first, new Map()]]), log: [] };
+      try {
+        run(program, first, 'mmap', START);
+        for (let i = 0; i < 80; i++) {
+          const task = prng.pick([...program.memories.keys()]);
+          let count = 0;
+          const nth = prng.below(12);
+          m.setChooser((kind) => (kind === 'fail_alloc' && count++ === nth ? 1 : 0));
+          pickStep(prng)(program, task);
+          m.setChooser(() => 0);
+          // What a call that ran out of memory has done is not in the model.
+          if (count > nth) for (const memory of program.memories.values()) forget(memory);
+          expect(findings(m)).toEqual([]);
+        }
+        for (const task of program.memories.keys()) run(program, task, 'exit', [0]);
         expect(usage(m)).toEqual(baseline);
         expect(findings(m)).toEqual([]);
       } catch (error) {
