@@ -7,6 +7,7 @@ import {
   BUDDY,
   EXCLUSIVE,
   entryFrame,
+  framesInUse,
   inSwapCache,
   isAnon,
   isLarge,
@@ -111,7 +112,7 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
     const slot = entryFrame(entry.value);
     swapUsers.set(slot, (swapUsers.get(slot) ?? 0) + 1);
   }
-  for (let pfn = 0; pfn < frameCount(); pfn++) {
+  for (const pfn of framesInUse()) {
     const entries = picture.present.get(pfn) ?? none;
     const page = rawPage(pfn);
     if (entries.length === 0 && page.refcount === 0 && page.mapcount === 0) continue;

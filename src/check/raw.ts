@@ -140,6 +140,25 @@ export const BUDDY = 1 << 18;
 
 const COMPOUND_HEAD = 7;
 
+const REFCOUNT = 1;
+const MAPCOUNT = 2;
+
+/** Frames that somebody refers to, maps or has flagged, free ones of the buddy allocator aside; ascending. */
+export function framesInUse(): number[] {
+  const used: number[] = [];
+  const { frame } = cpu;
+  for (let at = 0, pfn = 0; at < frame.length; at += FRAME_WORDS, pfn++) {
+    // Most frames are free or were never used: looked at without making an object.
+    const flags = frame[at] as number;
+    if (frame[at + REFCOUNT] === 0 && (flags === 0 || (flags & BUDDY) !== 0)) {
+      const mapcount = frame[at + MAPCOUNT] as number;
+      if (mapcount === 0 || mapcount === -1 || (flags & BUDDY) !== 0) continue;
+    }
+    used.push(pfn);
+  }
+  return used;
+}
+
 /** A frame as it is, `index` and `mapping` from its head if it is part of a large folio. */
 export function rawPage(pfn: number): RawPage {
   const at = pfn * FRAME_WORDS;

@@ -3,8 +3,8 @@ import { NODE_DATA } from '../linux/mm/node.ts';
 import type { swap_info_struct } from '../linux/mm/swap_types.ts';
 import { cpu } from '../sim/cpu.ts';
 import { PTRS_PER_TABLE } from '../sim/table.ts';
-import { frameCount, frameText, type Picture, place } from './picture.ts';
-import { entryFrame, inSwapCache, LOCKED, rawPage } from './raw.ts';
+import { frameText, type Picture, place } from './picture.ts';
+import { entryFrame, framesInUse, inSwapCache, LOCKED, rawPage } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const HAS_CACHE = 0x4000_0000;
@@ -42,7 +42,7 @@ export function judgeSwap(picture: Picture, verdicts: Verdicts): void {
     const slot = entryFrame(entry.value);
     expected.set(slot, (expected.get(slot) ?? 0) + 1);
   }
-  for (let pfn = 0; pfn < frameCount(); pfn++) {
+  for (const pfn of framesInUse()) {
     const page = rawPage(pfn);
     if (inSwapCache(page)) {
       expected.set(page.private, (expected.get(page.private) ?? 0) | HAS_CACHE);

@@ -34,7 +34,7 @@ const DEFAULT_KERNEL = 'v6.18';
 const PAGE = 4096;
 /** Physical memory of a script's machine, and of a recorded program's: bytes. */
 const SCRIPT_MEMORY = 64 * 1024 * 1024;
-const TRACE_MEMORY = 1024 * 1024 * 1024;
+const TRACE_MEMORY = 256 * 1024 * 1024;
 const DEFAULT_SWAP = 16 * 1024 * 1024;
 
 function configNumber(scenario: Scenario, key: string, otherwise: number): number {
