@@ -15,7 +15,6 @@ import {
   cpu,
   ENDLESS,
   FRAME_WORDS,
-  type Locals,
   log_finding,
   MAX_DEPTH,
   redo_to,
@@ -33,55 +32,18 @@ import {
   lastWriteBack,
   type Mark,
 } from './history.ts';
+import type { MachineConfig, Operation } from './operation.ts';
 import { siteCount } from './site.ts';
-import type { Frame, Slice, SliceEnd } from './slice.ts';
+import { type Frame, newThread, type Slice, type SliceEnd, type Thread } from './slice.ts';
 import { memoryHash, traceHash } from './state-hash.ts';
 import { initHeap } from './struct.ts';
 import { allocTaskBlock, type sim_task, taskBlocks } from './task.ts';
-import { conditionById, type K } from './wait.ts';
+import { conditionById } from './wait.ts';
 
-/** An operation as data, so that it can be started again after going back in time. */
-export interface Operation {
-  readonly name: string;
-  readonly args: readonly unknown[];
-  /** What the driver knows and the arguments do not say: `pid`, `fd`, `size`, `image`. */
-  readonly options?: Readonly<Record<string, unknown>>;
-  /** As the scenario wrote it. */
-  readonly text: string;
-  /** Line of the scenario, 0 if none. */
-  readonly line: number;
-}
-
-export interface MachineConfig {
-  /** Page frames of physical memory. */
-  readonly frames: number;
-  /** Starts the kernel function an operation names. Throws InternalError for an unknown name. */
-  readonly start: (operation: Operation) => K<number>;
-  /** Builds the initial kernel state; runs once, outside history. */
-  readonly boot: () => void;
-  /** What the kernel is: read by src/linux, never by sim. */
-  readonly kernel: unknown;
-  /** Keep a journal (time travel). Off for bulk replay. */
-  readonly recording?: boolean;
-  /** Journal entries kept, a power of two; older history is dropped. */
-  readonly historyEntries?: number;
-}
-
+export type { MachineConfig, Operation } from './operation.ts';
 export type { Frame, Slice, SliceEnd } from './slice.ts';
 
-/** The part of a task that is derived: rebuilt, never rewound. */
-interface Thread {
-  generator: K<number> | null;
-  frames: Int32Array;
-  locals: (Locals | null)[];
-  depth: number;
-}
-
 const DEFAULT_HISTORY = 1 << 24;
-
-function newThread(): Thread {
-  return { generator: null, frames: new Int32Array(MAX_DEPTH), locals: [], depth: 0 };
-}
 
 let active: Machine | null = null;
 

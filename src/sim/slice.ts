@@ -1,5 +1,6 @@
 /** What history is made of, and what a task looks like at one moment of it. */
-import type { Locals } from './cpu.ts';
+import { type Locals, MAX_DEPTH } from './cpu.ts';
+import type { K } from './wait.ts';
 
 export type SliceEnd = 'fuel' | 'blocked' | 'done' | 'oops';
 
@@ -21,4 +22,16 @@ export interface Frame {
   readonly depth: number;
   readonly site: number;
   readonly locals: Locals | null;
+}
+
+/** The part of a task that is derived: rebuilt, never rewound. */
+export interface Thread {
+  generator: K<number> | null;
+  frames: Int32Array;
+  locals: (Locals | null)[];
+  depth: number;
+}
+
+export function newThread(): Thread {
+  return { generator: null, frames: new Int32Array(MAX_DEPTH), locals: [], depth: 0 };
 }
