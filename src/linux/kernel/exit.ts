@@ -180,16 +180,28 @@ export function zap_other_threads(tsk: task_struct): number {
   return others.length;
 }
 
-/** Takes threads with a pending SIGKILL that are in user space through do_exit(). */
-export function* reapIdleThreads(tsk: task_struct, code: number): K {
+/**
+ * Finds a thread with a pending SIGKILL that is in user space and makes sure, in the same step, that no
+ * operation of its own begins any more: from here on only the caller ends it.
+ */
+function claimIdleThread(tsk: task_struct): task_struct | null {
   for (const thread of other_threads(tsk)) {
     const block = taskBlock(thread.sim_id);
     if (thread.sigkill === 1 && block.op === 0 && block.dead === 0) {
-      // No operation of its own may begin any more.
       block.dead = 1;
-      yield* do_exit(thread, code);
-      putDeadTask(thread);
+      return thread;
     }
+  }
+  return null;
+}
+
+/** Takes threads with a pending SIGKILL that are in user space through do_exit(). */
+export function* reapIdleThreads(tsk: task_struct, code: number): K {
+  let thread = claimIdleThread(tsk);
+  while (thread !== null) {
+    yield* do_exit(thread, code);
+    putDeadTask(thread);
+    thread = claimIdleThread(tsk);
   }
 }
 
