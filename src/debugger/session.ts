@@ -557,16 +557,21 @@ export class Session implements SessionView {
     return true;
   }
 
+  /** Tasks that could run next at the current position, which may be in the past. */
+  choosable(): readonly number[] {
+    return this.run.choosable(this.driverState());
+  }
+
   /** Throws the future away and makes `task` run next. */
   divert(task: number): void {
+    if (!this.choosable().includes(task)) {
+      throw new CommandError('that task cannot run here: `choices` lists those that can');
+    }
     if (!this.machine.atEnd()) {
       this.machine.truncate();
       this.inspector.forget();
       this.run.restore(this.machine.slices.at(-1)?.driver);
       this.#finished = false;
-    }
-    if (!this.run.choosable().includes(task)) {
-      throw new CommandError('that task cannot run here: `choices` lists those that can');
     }
     this.run.choose(task);
   }

@@ -177,11 +177,13 @@ export class ScenarioRun {
     }
   }
 
-  /** Tasks of the race in progress that could run now; empty outside a race. */
-  choosable(): readonly number[] {
-    const race = this.state.race;
-    if (race === null) return [];
-    return race.tasks.filter(
+  /**
+   * Tasks of the race in progress that could run now; empty outside a race. `state` is the driver's at
+   * the machine's current step.
+   */
+  choosable(state: RunState = this.state): readonly number[] {
+    if (state.race === null) return [];
+    return state.race.tasks.filter(
       (task) => this.machine.block(task).op !== 0 && this.machine.enabled(task),
     );
   }

@@ -18,7 +18,7 @@ import {
 function steppedTask(session: Session): number {
   if (session.schedulerLocking === 'off') return 0;
   const task = session.inspector.selectedTask();
-  return session.run.choosable().includes(task) ? task : 0;
+  return session.choosable().includes(task) ? task : 0;
 }
 
 function currentDepth(session: Session): number {
@@ -233,7 +233,7 @@ export const runningCommands: readonly CommandSpec[] = [
         );
       }
       session.select(task.ref);
-      if (session.run.choosable().includes(task.id)) session.divert(task.id);
+      if (session.choosable().includes(task.id)) session.divert(task.id);
     },
     complete: (session) => session.tasks().map((t) => t.name),
   },
@@ -243,7 +243,7 @@ export const runningCommands: readonly CommandSpec[] = [
     usage: '',
     help: 'list the tasks that could run next in this race',
     run: (session) => {
-      const choosable = session.run.choosable();
+      const choosable = session.choosable();
       if (choosable.length === 0) session.print('no choice here: one task runs');
       for (const [n, task] of choosable.entries()) {
         session.print(
@@ -258,7 +258,7 @@ export const runningCommands: readonly CommandSpec[] = [
     usage: 'N',
     help: 'let choice number N run next',
     run: (session, args) => {
-      const task = session.run.choosable()[countOf(args) - 1];
+      const task = session.choosable()[countOf(args) - 1];
       if (task === undefined) throw new CommandError(`no choice ${args.trim()}; see choices`);
       session.divert(task);
       session.begin(stepVerb(session.machine, 1, task));
