@@ -98,11 +98,12 @@ export function scanTables(
   found: (address: number, value: number, table: number) => void,
 ): number {
   let tables = 0;
+  const { pte } = cpu;
   const scan = (table: number, level: number, base: number): void => {
     const size = PAGE * PTRS_PER_TABLE ** (level - 1);
     const first = table * PTRS_PER_TABLE;
     for (let i = 0; i < PTRS_PER_TABLE; i++) {
-      const value = cpu.pte[first + i] as number;
+      const value = pte[first + i] as number;
       if (value === 0) continue;
       const address = base + i * size;
       if (level > 1 && (value & HUGE) === 0) {

@@ -103,23 +103,30 @@ function addressOf(page: RawPage, vma: vm_area_struct): number {
   return vma.vm_start + (page.index - vma.vm_pgoff) * PAGE;
 }
 
+function evidenceOf(page: RawPage, entry: Entry, owner: Obj | null): string[] {
+  const evidence = [`${frameText(page.pfn)} index ${page.index.toString(16)}`, place(entry)];
+  if (owner !== null) evidence.push(describeObject(owner));
+  if (entry.vma !== null) evidence.push(vmaText(entry.vma));
+  return evidence;
+}
+
 /** RMAP1 of one entry of an anonymous page: mapping, VMA, membership, address. */
 function judgeAnonEntry(chains: Chains, page: RawPage, entry: Entry): void {
   const anon_vma = mappingObject(page) as anon_vma;
-  const evidence = [`${frameText(page.pfn)} index ${page.index.toString(16)}`, place(entry)];
   if (!anon_vma_cachep.isInstance(anon_vma) || !isLive(anon_vma)) {
-    chains.say('anon-vma-freed', `page->mapping of a mapped page is no live anon_vma`, evidence);
+    const evidence = evidenceOf(page, entry, null);
+    chains.say('anon-vma-freed', 'page->mapping of a mapped page is no live anon_vma', evidence);
     return;
   }
-  evidence.push(describeObject(anon_vma));
   const { vma } = entry;
   // Without a VMA it is pte-outside-vma.
   if (vma === null) return;
-  evidence.push(vmaText(vma));
   if (!chains.members(anon_vma).has(vma)) {
+    const evidence = evidenceOf(page, entry, anon_vma);
     chains.say('rmap-unreachable', "the VMA is not in the tree of the page's anon_vma", evidence);
   } else if (addressOf(page, vma) !== entry.address) {
     const computed = addressOf(page, vma).toString(16);
+    const evidence = evidenceOf(page, entry, anon_vma);
     chains.say('rmap-unreachable', `a walk would look at ${computed}`, evidence);
   }
 }
@@ -127,13 +134,9 @@ function judgeAnonEntry(chains: Chains, page: RawPage, entry: Entry): void {
 function judgeFileEntry(chains: Chains, page: RawPage, entry: Entry): void {
   const { vma } = entry;
   if (vma === null || page.mapping === 0 || (page.mapping & 3) !== 0) return;
-  const evidence = [
-    `${frameText(page.pfn)} index ${page.index.toString(16)}`,
-    place(entry),
-    vmaText(vma),
-  ];
   const mapping = mappingObject(page) as address_space;
   if (!chains.shared(mapping).has(vma)) {
+    const evidence = evidenceOf(page, entry, mapping);
     chains.say(
       'file-rmap-unreachable',
       "the VMA is not in the i_mmap tree of the page's file",
@@ -141,6 +144,7 @@ function judgeFileEntry(chains: Chains, page: RawPage, entry: Entry): void {
     );
   } else if (addressOf(page, vma) !== entry.address) {
     const computed = addressOf(page, vma).toString(16);
+    const evidence = evidenceOf(page, entry, mapping);
     chains.say('file-rmap-unreachable', `a walk would look at ${computed}`, evidence);
   }
 }

@@ -56,19 +56,19 @@ export function judgeVmas(picture: Picture, verdicts: Verdicts): void {
 
 function judgeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
   const { vma } = entry;
-  const evidence = [frameText(pfn), `entry ${entry.value.toString(16)}`];
+  const evidence = (): string[] => [frameText(pfn), `entry ${entry.value.toString(16)}`];
   if (vma === null) {
-    verdicts.push({ kind: 'pte-outside-vma', text: `${place(entry)} is in no VMA`, evidence });
+    const text = `${place(entry)} is in no VMA`;
+    verdicts.push({ kind: 'pte-outside-vma', text, evidence: evidence() });
     return;
   }
-  evidence.push(vmaText(vma));
   if ((entry.value & PRESENT) !== 0) {
     const writable = (entry.value & WRITE) !== 0 && (vma.vm_flags & VM_WRITE) === 0;
     if (writable || (vma.vm_flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0) {
       verdicts.push({
         kind: 'pte-permission',
         text: `${place(entry)} allows more than its VMA`,
-        evidence: [...evidence, `vm_flags ${vma.vm_flags.toString(16)}`],
+        evidence: [...evidence(), vmaText(vma), `vm_flags ${vma.vm_flags.toString(16)}`],
       });
     }
   }
@@ -76,7 +76,7 @@ function judgeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
     verdicts.push({
       kind: 'anon-page-without-anon-vma',
       text: `${place(entry)} maps an anonymous page of a VMA without anon_vma`,
-      evidence,
+      evidence: [...evidence(), vmaText(vma)],
     });
   }
 }
