@@ -15,10 +15,10 @@
  */
 import { InternalError } from '../base/assert.ts';
 import type { Operation } from '../sim/machine.ts';
-import { currentTask, taskBlock } from '../sim/task.ts';
+import { currentTask } from '../sim/task.ts';
 import type { K } from '../sim/wait.ts';
 import { user_load, user_store } from './arch/x86/mm/fault.ts';
-import { EBADF, EINVAL, EOPNOTSUPP, ESRCH } from './errno.ts';
+import { EBADF, EINVAL, EOPNOTSUPP } from './errno.ts';
 import { do_execve } from './fs/exec.ts';
 import { close, dup, dup2, fileAt, ksys_dup3 } from './fs/file.ts';
 import { task_work_run } from './fs/fput.ts';
@@ -62,7 +62,7 @@ import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
 import { vmaTreeFind } from './mm/vma_tree.ts';
 import { reclaimAt, referencedAt } from './mm/vmscan.ts';
-import type { files_struct, task_struct } from './mm_types.ts';
+import type { files_struct } from './mm_types.ts';
 
 type Handler = (op: Operation) => K<number>;
 
@@ -370,25 +370,16 @@ function* op_punch(op: Operation): K<number> {
 
 // ---------------------------------------------------------------- kernel tasks
 
-/** The task that an operation of a kernel task names; null: no such process any more. */
-function targetTask(op: Operation): task_struct | null {
-  const id = numberArg(op, 0);
-  return id === 0 ? null : (taskBlock(id).context as task_struct | null);
-}
-
 function* op_reclaim(op: Operation): K<number> {
-  const tsk = targetTask(op);
-  return tsk === null ? -ESRCH : yield* reclaimAt(tsk, numberArg(op, 1));
+  return yield* reclaimAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_referenced(op: Operation): K<number> {
-  const tsk = targetTask(op);
-  return tsk === null ? -ESRCH : yield* referencedAt(tsk, numberArg(op, 1));
+  return yield* referencedAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_migrate(op: Operation): K<number> {
-  const tsk = targetTask(op);
-  return tsk === null ? -ESRCH : yield* migrateAt(tsk, numberArg(op, 1));
+  return yield* migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_synchronize_rcu(_op: Operation): K<number> {

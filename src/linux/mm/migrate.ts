@@ -5,6 +5,7 @@
  * Lock tree: folio lock of the source, then of the target; inside them the rmap locks and ptls.
  * Fidelity: dup for one small folio; batching, hugetlb, KSM, device memory are left out.
  */
+import { taskBlock } from '../../sim/task.ts';
 import { block, type K } from '../../sim/wait.ts';
 import { EAGAIN, EBUSY, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
 import { might_sleep } from '../kernel/locking/rwsem.ts';
@@ -449,11 +450,11 @@ export function getFolioAt(mm: mm_struct, address: number): folio | null {
 }
 
 /**
- * mm/migrate.c: what compaction or move_pages(MPOL_MF_MOVE_ALL) does to one folio: isolates and migrates the
- * one that `tsk` maps at `address`. 0 or a negative errno.
+ * Isolates the folio that task number `task` maps at `address`: the folio, or a negative errno. One step:
+ * the task, its address space and the mapping may be gone a step later.
  */
-export function* migrateAt(tsk: task_struct, address: number): K<number> {
-  const mm = tsk.mm;
+export function isolateAt(task: number, address: number): folio | number {
+  const mm = (taskBlock(task).context as task_struct | null)?.mm ?? null;
   if (mm === null) {
     return -ESRCH;
   }
@@ -464,8 +465,17 @@ export function* migrateAt(tsk: task_struct, address: number): K<number> {
   lru_add_drain();
   const isolated = folio_isolate_lru(folio);
   folio_put(folio);
-  if (!isolated) {
-    return -EBUSY;
+  return isolated ? folio : -EBUSY;
+}
+
+/**
+ * mm/migrate.c: what compaction or move_pages(MPOL_MF_MOVE_ALL) does to one folio: isolates and migrates the
+ * one that task number `task` maps at `address`. 0 or a negative errno.
+ */
+export function* migrateAt(task: number, address: number): K<number> {
+  const folio = isolateAt(task, address);
+  if (typeof folio === 'number') {
+    return folio;
   }
   return yield* migrateIsolatedFolio(folio);
 }

@@ -7,9 +7,9 @@
  * are never written from here, as in Linux outside kswapd.
  */
 import type { K } from '../../sim/wait.ts';
-import { EBUSY, ENOENT, ESRCH } from '../errno.ts';
+import { EBUSY } from '../errno.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
-import type { folio, task_struct } from '../mm_types.ts';
+import type { folio } from '../mm_types.ts';
 import { trace_swap_out } from './events.ts';
 import {
   folio_end_writeback,
@@ -17,7 +17,7 @@ import {
   folio_trylock,
   folio_unlock,
 } from './folio_lock.ts';
-import { getFolioAt } from './migrate.ts';
+import { isolateAt } from './migrate.ts';
 import { VM_EXEC, VM_LOCKED } from './mm.ts';
 import {
   folio_order,
@@ -47,7 +47,7 @@ import {
 import { folio_clear_dirty_for_io, folio_mark_dirty } from './page-writeback.ts';
 import { folio_mapped } from './rmap/anon_vma_life.ts';
 import { folio_maybe_dma_pinned, folio_referenced, TTU_BATCH_FLUSH, try_to_unmap } from './rmap.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain } from './swap.ts';
+import { folio_putback_lru } from './swap.ts';
 import { folio_is_file_lru } from './swap_lru.ts';
 import {
   __swap_cache_del_folio,
@@ -243,27 +243,12 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
   return true;
 }
 
-/** Isolates the folio that `tsk` maps at `address`: the folio, or a negative errno. */
-function isolateAt(tsk: task_struct, address: number): folio | number {
-  if (tsk.mm === null) {
-    return -ESRCH;
-  }
-  const folio = getFolioAt(tsk.mm, address);
-  if (folio === null) {
-    return -ENOENT;
-  }
-  lru_add_drain();
-  const isolated = folio_isolate_lru(folio);
-  folio_put(folio);
-  return isolated ? folio : -EBUSY;
-}
-
 /**
- * Reclaims the folio that `tsk` maps at `address`, as kswapd would when it meets it at the end of the
+ * Reclaims the folio that task number `task` maps at `address`, as kswapd would when it meets it at the end of the
  * inactive list: a folio that was used since the last look is kept. 1 freed, 0 kept, or a negative errno.
  */
-export function* reclaimAt(tsk: task_struct, address: number): K<number> {
-  const folio = isolateAt(tsk, address);
+export function* reclaimAt(task: number, address: number): K<number> {
+  const folio = isolateAt(task, address);
   if (typeof folio === 'number') {
     return folio;
   }
@@ -275,11 +260,11 @@ export function* reclaimAt(tsk: task_struct, address: number): K<number> {
 }
 
 /**
- * folio_referenced() on the folio that `tsk` maps at `address`, as reclaim of the active list calls it:
+ * folio_referenced() on the folio that task number `task` maps at `address`, as reclaim of the active list calls it:
  * without the folio lock. Number of mappings that used it, -EBUSY if the rmap lock was contended.
  */
-export function* referencedAt(tsk: task_struct, address: number): K<number> {
-  const folio = isolateAt(tsk, address);
+export function* referencedAt(task: number, address: number): K<number> {
+  const folio = isolateAt(task, address);
   if (typeof folio === 'number') {
     return folio;
   }
