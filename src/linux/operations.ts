@@ -53,6 +53,7 @@ import {
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
   PAGE_SIZE,
+  VM_WRITE,
 } from './mm/mm.ts';
 import { sys_brk, sys_mmap } from './mm/mmap.ts';
 import { do_mprotect_pkey } from './mm/mprotect.ts';
@@ -60,7 +61,7 @@ import { mremap } from './mm/mremap.ts';
 import { do_mseal } from './mm/mseal.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
-import { vmaTreeFind } from './mm/vma_tree.ts';
+import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
 import { reclaimAt, referencedAt } from './mm/vmscan.ts';
 import type { files_struct } from './mm_types.ts';
 
@@ -217,6 +218,27 @@ function* op_store(op: Operation): K<number> {
       return result;
     }
     at = next;
+  }
+  return 0;
+}
+
+/** Whether the VMA at an address may be written. Read without a lock, as the program would know it. */
+function mayWrite(addr: number): boolean {
+  const vma = vmaTreeWalk(current_mm(), addr);
+  return vma !== null && (vma.vm_flags & VM_WRITE) !== 0;
+}
+
+/** A recorded page fault: each page of the range is written (its content unchanged) where that is allowed, else read. */
+function* op_touch(op: Operation): K<number> {
+  const from = numberArg(op, 0);
+  const end = from + numberArg(op, 1, 1);
+  let at = from;
+  while (at < end) {
+    const result = mayWrite(at) ? yield* user_store(at, 0, 0) : yield* user_load(at);
+    if (result < 0) {
+      return result;
+    }
+    at = at - (at % PAGE_SIZE) + PAGE_SIZE;
   }
   return 0;
 }
@@ -421,6 +443,7 @@ const table: Readonly<Record<string, Handler>> = {
   msync: no_effect,
   load: op_load,
   store: op_store,
+  touch: op_touch,
   fork: op_fork,
   vfork: op_vfork,
   clone: op_clone,
