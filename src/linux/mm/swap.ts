@@ -69,7 +69,8 @@ function lru_add(folio: folio): void {
   } else {
     folio_clear(folio, PG_active);
     folio_set(folio, PG_unevictable);
-    folio.lru_prev = 0;
+    // mlock_count: whoever mlocked it while it was in the batch.
+    folio.lru_prev = 1;
   }
   folio_set(folio, PG_lru);
   lruvec_add_folio(folio);

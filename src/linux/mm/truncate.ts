@@ -10,13 +10,15 @@ import type { address_space, inode } from '../mm_types.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
 import { type zap_details, zap_page_range_single } from './memory.ts';
-import { PAGE_SIZE, vma_pages } from './mm.ts';
+import { FS_DISK, PAGE_SIZE, vma_pages } from './mm.ts';
 import {
   __filemap_remove_folio,
   filemap_get_folio,
   folio_mapping,
   MAX_FILE_PAGES,
   page_cache_next,
+  readDisk,
+  writeDisk,
 } from './page_cache.ts';
 import { store_content } from './page_content.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
@@ -138,12 +140,29 @@ export function* truncate_pagecache(inode: inode, newsize: number): K {
   yield* unmap_mapping_range(mapping, holebegin, 0, true);
 }
 
+/**
+ * What the file system does to the disk when it frees blocks: bytes [from, to) read as zeros from now on.
+ * Atomic: it follows the removal of the pages, under locks of the file system.
+ */
+function zeroDisk(inode: inode, from: number, to: number): void {
+  if (inode.i_kind !== FS_DISK) {
+    return;
+  }
+  for (let at = from; at < to; at = at - (at % PAGE_SIZE) + PAGE_SIZE) {
+    const index = Math.floor(at / PAGE_SIZE);
+    const offset = at % PAGE_SIZE;
+    const length = Math.min(to, (index + 1) * PAGE_SIZE) - at;
+    writeDisk(inode, index, store_content(readDisk(inode, index), offset, length, 0));
+  }
+}
+
 /** mm/truncate.c: truncate_setsize() v6.18. Preconditions: inode and invalidate_lock as the caller needs. */
 export function* truncate_setsize(inode: inode, newsize: number): K {
   const oldsize = inode.i_size;
   inode.i_size = newsize;
   if (newsize < oldsize) {
     yield* truncate_pagecache(inode, newsize);
+    zeroDisk(inode, newsize, Math.ceil(oldsize / PAGE_SIZE) * PAGE_SIZE);
   }
 }
 
@@ -156,4 +175,5 @@ export function* truncate_pagecache_range(inode: inode, lstart: number, lend: nu
     yield* unmap_mapping_range(mapping, unmap_start, unmap_end - unmap_start, false);
   }
   yield* truncate_inode_pages_range(mapping, lstart, lend);
+  zeroDisk(inode, lstart, Math.min(lend + 1, Math.ceil(inode.i_size / PAGE_SIZE) * PAGE_SIZE));
 }
