@@ -82,6 +82,10 @@ function open(file: string, args: ArgumentsCamelCase<TuiArguments>): Session {
   }
   doing.file = file;
   doing.kernel = session.kernel;
+  // As gdb's start: the first statement of the first operation is about to run.
+  session.execute('step');
+  while (session.pump(1000) === 'running') {}
+  session.takeOutput();
   return session;
 }
 

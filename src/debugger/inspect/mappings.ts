@@ -9,11 +9,10 @@ import {
   vm_area_cachep,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
-import { describeObject } from '../../sim/struct.ts';
 import { alive, allMms, avcsIn, pgoffRange, treeNodes, vmaAt } from './objects.ts';
 import { isPresent, nonPresentKind, USER_END, visitLeaves } from './page-walk.ts';
 import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage } from './pages.ts';
-import { fileName } from './refs.ts';
+import { fileName, objectRef } from './refs.ts';
 
 export interface Mapping {
   readonly mm: mm_struct;
@@ -50,7 +49,7 @@ export function viaOf(pfn: number, mapping: Mapping): string {
     case 'anon': {
       const av = anonVmaOfPage(pfn);
       if (!alive(av)) return '';
-      return visitsAnon(av, index, mapping) ? describeObject(av) : '';
+      return visitsAnon(av, index, mapping) ? (objectRef(av)?.label ?? '') : '';
     }
     case 'file': {
       const space = addressSpaceOfPage(pfn);

@@ -25,14 +25,7 @@ import {
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
 import { siteInfo } from '../../sim/site.ts';
-import {
-  describeObject,
-  isLive,
-  type Obj,
-  serialOf,
-  shownAddress,
-  structOf,
-} from '../../sim/struct.ts';
+import { isLive, type Obj, serialOf, structOf } from '../../sim/struct.ts';
 import { textOf } from '../../sim/text.ts';
 import type { Ref } from '../view.ts';
 import { lockClass, lockOwner } from './lock-names.ts';
@@ -97,6 +90,11 @@ export function fileName(object: file | inode | address_space | null | undefined
   return textOf((object as inode).i_name);
 }
 
+/** `anon_vma@1a00#20`: the address without the bits that all kernel addresses share. */
+function shortName(kind: string, addr: number, serial: number): string {
+  return `${kind}@${(addr * 8).toString(16)}#${serial}`;
+}
+
 /** The Ref of any object, live or freed; null for kinds the screen has no name for. */
 export function objectRef(object: Obj): Ref | null {
   if (mm_cachep.isInstance(object)) return mmRef(object);
@@ -107,9 +105,10 @@ export function objectRef(object: Obj): Ref | null {
     serial: serialOf(object),
     label,
   });
-  if (anon_vma_cachep.isInstance(object)) return named('anon_vma', describeObject(object));
+  if (anon_vma_cachep.isInstance(object))
+    return named('anon_vma', shortName('anon_vma', object.addr, serialOf(object)));
   if (anon_vma_chain_cachep.isInstance(object)) {
-    return named('avc', `avc@${shownAddress(object.addr)}#${serialOf(object)}`);
+    return named('avc', shortName('avc', object.addr, serialOf(object)));
   }
   if (task_struct_cachep.isInstance(object)) {
     return { kind: 'task', id: object.sim_id, serial: 0, label: textOf(object.comm) };
@@ -131,7 +130,7 @@ export function pastRef(kind: Ref['kind'], addr: number, serial: number): Ref {
     const ref = objectRef(object);
     if (ref !== null) return ref;
   }
-  return { kind, id: addr, serial, label: `${kind}@${shownAddress(addr)}#${serial}` };
+  return { kind, id: addr, serial, label: shortName(kind, addr, serial) };
 }
 
 /** Where a Ref leads now. `gone`: freed, reused, or not made yet at this step. */
