@@ -11,8 +11,10 @@ export const findingKinds = {
   'double-free': 'an object was freed twice (REF2)',
   'bad-unlock': 'a task released a lock that it does not hold in that mode (LK1)',
   'lock-not-held': 'a function was entered without the lock that it requires (LK5)',
+  'lock-leak': 'a task exits or returns to user space with a lock or an RCU section held (LK3)',
   'lock-depth': 'a task holds more locks than Linux can track',
   'sleep-in-atomic': 'a sleeping lock inside a spinlock or RCU section (LK4)',
+  'bad-page': 'a page was freed while it was locked, listed, mapped or referenced (REF2)',
   deadlock: 'unfinished operations exist and none can run (LIVE1)',
   // ---- judged: reverse mapping
   'rmap-unreachable': 'a mapped anonymous page whose walk cannot find that mapping (RMAP1)',
