@@ -242,6 +242,10 @@ export interface inode extends Obj {
   i_nlink: number;
   /** Next of the list of all named inodes (fs/file.ts). */
   i_next: Ptr<inode>;
+  /** What the disk holds where nothing was written yet: 0 zeros, 1 bytes (7 i + 1) mod 256 in page i. */
+  i_fill: number;
+  /** Table number of an index of contents written back (mm/filemap.ts: content id + 1), 0 while empty. */
+  i_blocks: number;
 }
 
 export const inode_cachep = struct<inode>('inode', {
@@ -252,6 +256,8 @@ export const inode_cachep = struct<inode>('inode', {
   i_count: 'n',
   i_nlink: 'n',
   i_next: 'p',
+  i_fill: 'n',
+  i_blocks: 'n',
 });
 
 export interface file extends Obj {
