@@ -1,10 +1,14 @@
 /** Reading what the user names on the command line, with errors that say what to do instead. */
 import { readFileSync, statSync } from 'node:fs';
+import { didYouMean } from '../scenario/suggest.ts';
 
 /** Bad usage or bad input: printed without a stack, exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** What may have been meant by a file that is not there. */
+const commandNames = ['run', 'kernels', 'scenarios', 'events', 'commands', 'completion', 'help'];
 
 /** Larger files are refused: a log this long is worth cutting first. */
 const maxBytes = 512 * 1024 * 1024;
@@ -26,12 +30,15 @@ export function readScenarioText(file: string): string {
         `${file}: is a directory; name a scenario (*.mm) or an strace log in it`,
       );
     }
+    if (stat.isCharacterDevice() || stat.isBlockDevice()) {
+      throw new UsageError(`${file}: is a device; name a scenario (*.mm) or an strace log`);
+    }
     size = stat.size;
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(
-      `${file}: ${reasonOf(error)}; \`rmapdbg scenarios\` lists what comes with rmapdbg`,
-    );
+    const hint =
+      didYouMean(file, commandNames) ?? '`rmapdbg scenarios` lists what comes with rmapdbg';
+    throw new UsageError(`${file}: ${reasonOf(error)}; ${hint}`);
   }
   if (size > maxBytes) {
     throw new UsageError(

@@ -1,22 +1,30 @@
 /** The command line. One file per command in commands/; this one only assembles them. */
 import yargs from 'yargs';
-import { InternalError } from '../base/assert.ts';
 import { commandsCommand } from './commands/commands.ts';
 import { eventsCommand } from './commands/events.ts';
 import { kernelsCommand } from './commands/kernels.ts';
 import { runCommand } from './commands/run.ts';
 import { scenariosCommand } from './commands/scenarios.ts';
 import { tuiCommand } from './commands/tui.ts';
-import { EXIT_INTERNAL, EXIT_USAGE } from './exit-codes.ts';
+import { EXIT_OK } from './exit-codes.ts';
+import { tellFailure } from './failure.ts';
 import { UsageError } from './files.ts';
-import { writeReport } from './report.ts';
+
+/** Of an option given twice neither value is more meant than the other. */
+function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
+  for (const name of ['kernel', 'seed', 'schedule', 'touch', 'color', 'theme']) {
+    if (Array.isArray(argv[name])) throw new UsageError(`--${name} is given twice`);
+  }
+  return true;
+}
 
 /** Runs the command line; sets process.exitCode. */
 async function main(args: readonly string[]): Promise<void> {
   const parser = yargs([...args])
     .scriptName('rmapdbg')
     .usage('$0 [FILE]  debug a scenario, an strace log or a saved session in the terminal')
-    .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': false })
+    // One value per option, so that `-x CMD FILE` leaves FILE alone.
+    .parserConfiguration({ 'populate--': true, 'greedy-arrays': false })
     .strict()
     .version(VERSION)
     .help()
@@ -28,37 +36,31 @@ async function main(args: readonly string[]): Promise<void> {
     .command(scenariosCommand)
     .command(eventsCommand)
     .command(commandsCommand)
+    .check(refuseRepeated)
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
       throw new UsageError(`${message}; rmapdbg --help shows the usage`);
     });
+  if (args[0] === 'completion') {
+    parser.showCompletionScript();
+    return;
+  }
   await parser.parseAsync();
 }
 
-function fail(error: unknown): void {
-  const name = error instanceof Error ? error.name : '';
-  if (error instanceof UsageError || name === 'KernelError' || name === 'ScheduleError') {
-    process.stderr.write(`rmapdbg: ${(error as Error).message}\n`);
-    process.exitCode = EXIT_USAGE;
-    return;
-  }
-  const report = writeReport(error);
-  const text = error instanceof InternalError ? error.message : String(error);
-  process.stderr.write(`rmapdbg: internal error: ${text}\n`);
-  process.stderr.write(`rmapdbg: this is a fault of rmapdbg; the report is in ${report}\n`);
-  process.exitCode = EXIT_INTERNAL;
-}
-
 // A reader that has seen enough (`| head`) is not an error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT_OK);
+    throw error;
+  });
+}
 
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  fail(error);
+  const args = process.argv.slice(2);
+  process.exitCode = tellFailure(error, args.includes('--json'));
 }

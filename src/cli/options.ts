@@ -1,6 +1,9 @@
 /** The options that commands share. */
 import type { Argv } from 'yargs';
+import { UsageError } from './files.ts';
 import type { ColorChoice } from './output.ts';
+
+const MAX_SEED = 0xffffffff;
 
 export interface CommonOptions {
   readonly kernel: string | undefined;
@@ -34,24 +37,43 @@ export function withOutput<T>(argv: Argv<T>) {
 
 export function withScenario<T>(argv: Argv<T>) {
   return withOutput(argv)
-    .option('kernel', { type: 'string', describe: 'kernel preset (see: rmapdbg kernels)' })
-    .option('patch', { type: 'string', array: true, describe: 'put a named feature on the kernel' })
+    .option('kernel', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'kernel preset (see: rmapdbg kernels)',
+    })
+    .option('patch', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'put a named feature on the kernel',
+    })
     .option('without', {
       type: 'string',
       array: true,
+      requiresArg: true,
       describe: 'take a named feature off the kernel',
     })
     .option('seed', {
       type: 'number',
+      requiresArg: true,
       describe: 'random interleaving of races; 0: one task after the other',
     })
     .option('schedule', {
       type: 'string',
+      requiresArg: true,
       describe: 'the interleaving of races, as printed before',
     })
     .option('touch', {
       choices: ['none', 'first', 'writable', 'all'] as const,
       default: 'writable' as const,
       describe: 'which pages of a recorded program are touched',
+    })
+    .check(({ seed }) => {
+      // Neither NaN nor a fraction names a sequence of random numbers.
+      if (seed === undefined || (Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED)) {
+        return true;
+      }
+      throw new UsageError(`--seed takes a whole number from 0 to ${MAX_SEED}`);
     });
 }

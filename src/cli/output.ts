@@ -33,11 +33,11 @@ const sgr: Readonly<Record<OutputLine['role'], string>> = {
 };
 
 /** Writes command output; errors go to standard error. */
-export function writeLines(lines: readonly OutputLine[], color: boolean): void {
+export function writeLines(lines: readonly OutputLine[], choice: ColorChoice): void {
   for (const line of lines) {
-    const code = color ? sgr[line.role] : '';
-    const text = code === '' ? line.text : `\x1b[${code}m${line.text}\x1b[0m`;
-    (line.role === 'error' ? process.stderr : process.stdout).write(`${text}\n`);
+    const stream = line.role === 'error' ? process.stderr : process.stdout;
+    const code = colorLevel(choice, stream) === 'none' ? '' : sgr[line.role];
+    stream.write(code === '' ? `${line.text}\n` : `\x1b[${code}m${line.text}\x1b[0m\n`);
   }
 }
 

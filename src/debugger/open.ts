@@ -9,7 +9,8 @@ import type { ScenarioError } from '../scenario/errors.ts';
 import { loadScenario } from '../scenario/load.ts';
 import { ScenarioRun } from '../scenario/run.ts';
 import type { TouchPolicy } from '../scenario/trace-run.ts';
-import type { Machine } from '../sim/machine.ts';
+import { eventLog } from '../sim/event.ts';
+import type { Machine, Operation } from '../sim/machine.ts';
 import { plannedChoices, refuseMismatch, type Schedule, ScheduleError } from '../sim/schedule.ts';
 import { Session } from './session.ts';
 
@@ -23,6 +24,11 @@ export interface OpenOptions {
   readonly schedule?: Schedule;
   readonly touch?: TouchPolicy;
   readonly stopOnFinding?: boolean;
+  /**
+   * Nobody will look back: a recorded program longer than LONG keeps neither history nor events, and
+   * its session only goes forward.
+   */
+  readonly forwardOnly?: boolean;
 }
 
 /** A scenario that could not be read: every error found, in order of line. */
@@ -42,6 +48,30 @@ function configNumber(scenario: Scenario, key: string, otherwise: number): numbe
   return typeof entry?.value === 'number' ? entry.value : otherwise;
 }
 
+/**
+ * Operations of a recorded program that are all judged. The judges look at everything, so a long log
+ * is judged ever more seldom: after n operations, one in n / MANY (rounded down to a power of two).
+ */
+const MANY = 4096;
+
+/** Operations of a recorded program whose history is kept in any case. */
+const LONG = 20_000;
+
+/** Operations whose text is kept where there is no history, for messages. */
+const RECENT = 64;
+const forgotten: Operation = { name: 'forgotten', args: [], text: '', line: 0 };
+
+/** Whether the judges look after operation number `n`, from 1, of a recorded program. */
+function isJudged(n: number): boolean {
+  const every = 2 ** Math.max(0, Math.floor(Math.log2(n / MANY)));
+  return n % every === 0;
+}
+
+function forgetOperations(machine: Machine): void {
+  const at = machine.operations.length - RECENT;
+  if (at >= 0) machine.operations[at] = forgotten;
+}
+
 /** Brute-force truth after an operation: what the judges say becomes findings. */
 function report(machine: Machine): void {
   for (const { kind, text, evidence } of judge(machine, 'operation-end')) {
@@ -57,11 +87,14 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
   const kernel = options.kernel ?? scenario.header.kernels?.kernels[0]?.text ?? DEFAULT_KERNEL;
   const trace = scenario.origin === 'trace';
   const memory = configNumber(scenario, 'memory', trace ? TRACE_MEMORY : SCRIPT_MEMORY);
+  const long = trace && options.forwardOnly === true && scenario.statements.length > LONG;
+  eventLog.on = !long;
   const swap = configNumber(scenario, 'swap', DEFAULT_SWAP);
   return new Session({
     title: scenario.header.title?.text ?? options.file,
     file: options.file,
     kernel,
+    keepsEvents: !long,
     ...(options.stopOnFinding === undefined ? {} : { stopOnFinding: options.stopOnFinding }),
     boot: (name) => {
       if (options.schedule !== undefined) {
@@ -72,6 +105,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
         kernel: selectKernel(name, options.patch ?? [], options.without ?? []),
         memoryPages: Math.floor(memory / PAGE),
         swapPages: Math.floor(swap / PAGE),
+        recording: !long,
       });
       if (options.schedule !== undefined)
         machine.setChooser(plannedChoices(options.schedule.choices));
@@ -81,7 +115,12 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
         touch: options.touch ?? 'writable',
         spawnFirst: (process) => spawnInit(machine, process),
         spawnKernelThread: (thread) => spawnKernelThread(machine, thread),
-        operationDone: () => report(machine),
+        operationDone: (last) => {
+          if (long) forgetOperations(machine);
+          if (trace && !last && !isJudged(machine.operations.length)) return false;
+          report(machine);
+          return true;
+        },
       });
       return { machine, run };
     },

@@ -6,6 +6,7 @@
  * carried on by pump(), so that a front end can draw, and interrupt, between slices.
  */
 
+import { KernelError } from '../linux/kernels.ts';
 import type { Command, Expect, Expr, Print } from '../scenario/ast.ts';
 import { formatScenarioError, ScenarioError } from '../scenario/errors.ts';
 import { parseExpression } from '../scenario/expr.ts';
@@ -13,6 +14,7 @@ import type { ScenarioRun } from '../scenario/run.ts';
 import { didYouMean } from '../scenario/suggest.ts';
 import { eventAt } from '../sim/event.ts';
 import type { Machine } from '../sim/machine.ts';
+import { ScheduleError } from '../sim/schedule.ts';
 import { siteInfo } from '../sim/site.ts';
 import { type Breakpoint, Breakpoints, LocationError } from './breakpoints.ts';
 import { CommandError, type CommandSpec } from './command-table.ts';
@@ -55,6 +57,8 @@ export interface SessionOptions {
   readonly kernel: string;
   /** Whether a finding stops a run. */
   readonly stopOnFinding?: boolean;
+  /** Whether events are kept; default true. */
+  readonly keepsEvents?: boolean;
 }
 
 export const commandTable: readonly CommandSpec[] = [
@@ -78,7 +82,12 @@ export class Session implements SessionView {
   frameIndex = 0;
   schedulerLocking: 'off' | 'on' | 'step' = 'step';
   stopOnFinding: boolean;
+  /** Expectations that failed. */
   failures = 0;
+  /** Commands and statements that mean nothing here: faults of what the user wrote. */
+  mistakes = 0;
+  /** `FILE:LINE: ` while a statement of the scenario is carried out. */
+  #origin = '';
   #output: OutputLine[] = [];
   #verb: Verb | null = null;
   #interrupted = false;
@@ -162,10 +171,7 @@ export class Session implements SessionView {
     if (command === undefined) {
       const names = commandTable.flatMap((c) => c.names);
       const hint = didYouMean(word, names);
-      this.print(
-        `undefined command: ${word}${hint === undefined ? '; try help' : `; ${hint}`}`,
-        'error',
-      );
+      this.#mistake(`undefined command: ${word}${hint === undefined ? '; try help' : `; ${hint}`}`);
       return;
     }
     this.#last = command.repeats === true ? text : '';
@@ -177,15 +183,22 @@ export class Session implements SessionView {
     try {
       work();
     } catch (error) {
-      if (error instanceof ScenarioError) this.print(formatScenarioError(error), 'error');
+      if (error instanceof ScenarioError) this.#mistake(formatScenarioError(error));
       else if (
         error instanceof CommandError ||
         error instanceof LocationError ||
-        error instanceof ExpressionError
+        error instanceof ExpressionError ||
+        error instanceof KernelError ||
+        error instanceof ScheduleError
       ) {
-        this.print(error.message, 'error');
+        this.#mistake(error.message);
       } else throw error;
     }
+  }
+
+  #mistake(text: string): void {
+    this.mistakes++;
+    this.print(`${this.#origin}${text}`, 'error');
   }
 
   /** Reads `commands` bodies line by line until `end`. */
@@ -266,10 +279,7 @@ export class Session implements SessionView {
       return isTrue(value);
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
-      this.print(
-        `error in the condition of breakpoint ${breakpoint.id}: ${error.message}`,
-        'error',
-      );
+      this.#mistake(`error in the condition of breakpoint ${breakpoint.id}: ${error.message}`);
       return true;
     }
   }
@@ -337,6 +347,11 @@ export class Session implements SessionView {
     this.#interrupted = true;
   }
 
+  /** False for a recorded program so long that nothing but its results is kept. */
+  get keepsEvents(): boolean {
+    return this.options.keepsEvents ?? true;
+  }
+
   get busy(): boolean {
     return this.#verb !== null;
   }
@@ -395,9 +410,8 @@ export class Session implements SessionView {
       }
     } catch (error) {
       if (error instanceof ScenarioError) {
-        this.failures++;
         this.#finished = true;
-        this.print(formatScenarioError(error), 'error');
+        this.#mistake(formatScenarioError(error));
         return this.#end('The scenario cannot go on.');
       }
       throw error;
@@ -439,8 +453,20 @@ export class Session implements SessionView {
     }
     const done = this.#statementsDone.get(at) === this.machine.step;
     this.#statementsDone.set(at, this.machine.step);
-    const value = evaluate(statement.expr, this.scope());
     if (done) return;
+    try {
+      this.#showOrExpect(statement);
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      const { source } = this.run.scenario;
+      this.#mistake(
+        formatScenarioError(new ScenarioError(source, error.span, { message: error.message })),
+      );
+    }
+  }
+
+  #showOrExpect(statement: Expect | Print): void {
+    const value = evaluate(statement.expr, this.scope());
     if (statement.kind === 'print') {
       this.print(`${this.sourceText(statement.expr)} = ${formatValue(value)}`);
       return;
@@ -470,9 +496,14 @@ export class Session implements SessionView {
       );
       return;
     }
-    this.execute(`${statement.word} ${statement.rest}`.trim());
-    for (const line of statement.body ?? []) this.execute(line.text);
-    if (statement.body !== undefined) this.execute('end');
+    this.#origin = `${this.options.file}:${statement.span.line}: `;
+    try {
+      this.execute(`${statement.word} ${statement.rest}`.trim());
+      for (const line of statement.body ?? []) this.execute(line.text);
+      if (statement.body !== undefined) this.execute('end');
+    } finally {
+      this.#origin = '';
+    }
   }
 
   #watch(before: ReadonlyMap<number, string>): void {

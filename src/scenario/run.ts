@@ -10,6 +10,7 @@ import { assert } from '../base/assert.ts';
 import { hashText } from '../base/hash.ts';
 import { Prng } from '../base/prng.ts';
 import { taskByPid } from '../linux/describe.ts';
+import { IS_ERR_VALUE } from '../linux/errno.ts';
 import { operationNames } from '../linux/operations.ts';
 import { ENDLESS } from '../sim/cpu.ts';
 import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
@@ -26,6 +27,7 @@ import type {
   Scenario,
   Statement,
 } from './ast.ts';
+import { isKernelThread } from './ast.ts';
 import { errnoName } from './errno.ts';
 import { ScenarioError } from './errors.ts';
 import { printOperation } from './print.ts';
@@ -76,6 +78,8 @@ export interface RunState {
   readonly race: RaceState | null;
   /** Races finished: index into the schedule. */
   readonly races: number;
+  /** Operations after which the judges looked. */
+  readonly judged: number;
 }
 
 export type Decision =
@@ -102,8 +106,11 @@ export interface RunOptions {
   readonly spawnFirst: (name: string) => number;
   /** Creates (or finds) a kernel thread. */
   readonly spawnKernelThread: (name: string) => number;
-  /** Called when an operation has finished, before its result is used. */
-  readonly operationDone?: (flight: Flight, result: number) => void;
+  /**
+   * Called when an operation has finished, before its result is used: the judges' moment. `last`: it
+   * belongs to the scenario's last statement. Returns whether the state was judged.
+   */
+  readonly operationDone?: (last: boolean) => boolean;
 }
 
 const start: RunState = {
@@ -115,6 +122,7 @@ const start: RunState = {
   queue: [],
   race: null,
   races: 0,
+  judged: 0,
 };
 
 /** Longest random slice of a race, in steps. */
@@ -277,17 +285,23 @@ export class ScenarioRun {
       const known = this.state.actors.get(name);
       return known ?? this.#addActor(name, this.#options.spawnKernelThread(name));
     }
-    const key = name === '' ? ([...this.state.actors.keys()][0] ?? 'A') : name;
+    const first = this.#firstProcess();
+    const key = name === '' ? (first ?? 'A') : name;
     const known = this.state.actors.get(key) ?? this.#born(key);
     if (known !== undefined) return known;
-    const users = [...this.state.actors.keys()].filter((k) => !k.startsWith('k'));
-    if (users.length === 0) return this.#addActor(key, this.#options.spawnFirst(key));
+    if (first === null) return this.#addActor(key, this.#options.spawnFirst(key));
     const span = actor.kind === 'first' ? operation.span : actor.span;
     throw new ScenarioError(this.scenario.source, span, {
       message: `no process or thread is called ${key} here`,
       expected: `one of ${[...this.state.actors.keys()].join(', ')}`,
       hint: didYouMean(key, this.state.actors.keys()) ?? `make it first: ${key} = fork()`,
     });
+  }
+
+  /** Name of the first actor that is no kernel thread, or null. */
+  #firstProcess(): string | null {
+    for (const name of this.state.actors.keys()) if (!isKernelThread(name)) return name;
+    return null;
   }
 
   /** A child whose parent is still inside vfork(): named by the call, not bound by its result yet. */
@@ -320,14 +334,24 @@ export class ScenarioRun {
 
   /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
   #unsimulated(operation: Operation): void {
-    if (operation.origin === 'script') {
-      throw new ScenarioError(this.scenario.source, operation.calleeSpan, {
-        message: `${operation.callee}() is not simulated`,
-        expected: [...simulated].join(', '),
-      });
-    }
+    if (operation.origin === 'script') throw this.#notSimulated(operation);
     this.unsimulated.set(operation.callee, (this.unsimulated.get(operation.callee) ?? 0) + 1);
     this.passStatement();
+  }
+
+  #notSimulated(operation: Operation): ScenarioError {
+    return new ScenarioError(this.scenario.source, operation.calleeSpan, {
+      message: `${operation.callee}() is not simulated yet`,
+      expected: [...simulated].join(', '),
+    });
+  }
+
+  #ended(task: number, operation: Operation): ScenarioError {
+    const oopsed = this.machine.findings().some((f) => f.kind === 'oops' && f.task === task);
+    return new ScenarioError(this.scenario.source, operation.span, {
+      message: 'this task has ended',
+      hint: oopsed ? 'an oops in the kernel ended it' : undefined,
+    });
   }
 
   #machineOperation(operation: Operation): MachineOperation {
@@ -352,13 +376,13 @@ export class ScenarioRun {
 
   #begin(task: number, operation: Operation, extra: boolean): void {
     const block = this.machine.block(task);
-    if (block.dead === 1 || block.op !== 0) {
+    if (block.op !== 0) {
       throw new ScenarioError(this.scenario.source, operation.span, {
-        message: block.op === 0 ? 'this task has ended' : 'this task is still inside an operation',
-        hint:
-          block.op === 0 ? undefined : `it waits in ${this.machine.operationOf(task)?.text ?? '?'}`,
+        message: 'this task is still inside an operation',
+        hint: `it waits in ${this.machine.operationOf(task)?.text ?? '?'}`,
       });
     }
+    if (block.dead === 1) throw this.#ended(task, operation);
     const machineOperation = this.#machineOperation(operation);
     const child = machineOperation.options?.name;
     // A pid, or a name, that is used again is a new task.
@@ -375,7 +399,10 @@ export class ScenarioRun {
   #finish(flight: Flight): void {
     const { operation, task } = flight;
     const result = this.machine.block(task).result;
-    this.#options.operationDone?.(flight, result);
+    const last = this.state.at >= this.scenario.statements.length - 1;
+    if (this.#options.operationDone?.(last) === true) {
+      this.state = { ...this.state, judged: this.state.judged + 1 };
+    }
     if (operation.bind !== undefined) this.#bind(operation, result);
     this.#compare(operation, result);
     if (flight.extra) return;
@@ -418,7 +445,7 @@ export class ScenarioRun {
   #compare(operation: Operation, result: number): void {
     const expected = operation.expectedResult;
     if (expected === undefined || expected.kind === 'none') return;
-    const got = result < 0 && result > -4096 ? errnoName(-result) : String(result);
+    const got = IS_ERR_VALUE(result) ? errnoName(-result) : String(result);
     let wanted: string;
     let same: boolean;
     if (expected.kind === 'errno') {
@@ -460,7 +487,9 @@ export class ScenarioRun {
     const queues: Operation[][] = [];
     for (const item of statement.body) {
       if (item.kind !== 'operation') continue;
+      if (!simulated.has(item.callee)) throw this.#notSimulated(item);
       const task = this.#task(item.actor, item);
+      if (this.machine.block(task).dead === 1) throw this.#ended(task, item);
       let column = tasks.indexOf(task);
       if (column < 0) {
         column = tasks.push(task) - 1;

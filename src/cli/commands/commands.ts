@@ -11,7 +11,10 @@ interface Arguments {
 export const commandsCommand: CommandModule<object, Arguments> = {
   command: 'commands',
   describe: 'the debugger commands',
-  builder: (argv) => withOutput(argv) as never,
+  builder: (argv) =>
+    withOutput(argv)
+      .example('$0 commands', 'one line each')
+      .example('$0 commands --json', 'one object per command') as never,
   handler: (args) => {
     for (const { names, group, usage, help } of commandTable) {
       if (args.json) writeJson({ names, group, usage, help });

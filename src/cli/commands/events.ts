@@ -2,6 +2,7 @@
 import type { CommandModule } from 'yargs';
 import '../../linux/kernels.ts';
 import { allEvents } from '../../sim/event.ts';
+import { UsageError } from '../files.ts';
 import { withOutput } from '../options.ts';
 import { writeJson } from '../output.ts';
 
@@ -24,7 +25,9 @@ export const eventsCommand: CommandModule<object, Arguments> = {
         type: 'boolean',
         default: false,
         describe: 'fields and meaning too',
-      }) as never,
+      })
+      .example('$0 events', 'all of them')
+      .example("$0 events 'rmap:walk_*' -v", 'with fields') as never,
   handler: (args) => {
     const pattern = new RegExp(
       `^${(args.pattern ?? '*')
@@ -35,6 +38,9 @@ export const eventsCommand: CommandModule<object, Arguments> = {
     const events = allEvents()
       .filter((e) => pattern.test(e.name))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
+    if (events.length === 0) {
+      throw new UsageError(`no event matches ${args.pattern}; \`rmapdbg events\` lists them`);
+    }
     for (const event of events) {
       const fields = event.fields.map((f) => ({ name: f.name, kind: kinds[f.kind] }));
       if (args.json) writeJson({ name: event.name, doc: event.doc, fields });

@@ -13,12 +13,15 @@ export const kernelsCommand: CommandModule<object, Arguments> = {
   command: 'kernels',
   describe: 'the kernels there are',
   builder: (argv) =>
-    withOutput(argv).option('verbose', {
-      alias: 'v',
-      type: 'boolean',
-      default: false,
-      describe: 'features and lock order too',
-    }) as never,
+    withOutput(argv)
+      .option('verbose', {
+        alias: 'v',
+        type: 'boolean',
+        default: false,
+        describe: 'features and lock order too',
+      })
+      .example('$0 kernels', 'one line each')
+      .example('$0 kernels -v', 'with features and lock order') as never,
   handler: (args) => {
     for (const name of kernelNames()) {
       const kernel = selectKernel(name);

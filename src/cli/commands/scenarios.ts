@@ -11,7 +11,10 @@ interface Arguments {
 export const scenariosCommand: CommandModule<object, Arguments> = {
   command: 'scenarios',
   describe: 'the scenarios that come with rmapdbg',
-  builder: (argv) => withOutput(argv) as never,
+  builder: (argv) =>
+    withOutput(argv)
+      .example('$0 scenarios', 'the tour comes first')
+      .example('$0 scenarios --json', 'with what each is about') as never,
   handler: (args) => {
     for (const scenario of shippedScenarios()) {
       if (args.json) writeJson(scenario);
