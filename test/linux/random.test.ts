@@ -1,10 +1,12 @@
 /**
- * Random programs on v6.18. What must hold: no oops and no finding; every load sees the byte that a plain
+ * Random programs on v6.18. What must hold: no oops and no finding; the brute-force judges accept the
+ * state after every operation; every load sees the byte that a plain
  * model of memory predicts; all objects and page frames are back once the processes have exited. Then the
  * same with operations of several processes interleaved statement by statement.
  */
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
+import { judge } from '../../src/check/judges.ts';
 import { mmOfTask, taskIsAlive, vmaAt, vmasOf } from '../../src/linux/describe.ts';
 import { NODE_DATA } from '../../src/linux/mm/node.ts';
 import { PG_swapcache } from '../../src/linux/mm/page-flags.ts';
@@ -98,6 +100,8 @@ function run(program: Program, task: number, name: string, args: number[]): numb
   const line = `${task}: ${name}(${args.map((n) => (n > 4095 ? `0x${n.toString(16)}` : n)).join(', ')})`;
   log.push(line);
   const result = call(m, task, name, args);
+  const verdicts = judge(m, 'operation-end').map((v) => `${v.kind}: ${v.text}`);
+  if (verdicts.length > 0) throw new Error(`${name}: ${verdicts.join('\n')}`);
   log[log.length - 1] = `${line} = ${result > 4095 ? `0x${result.toString(16)}` : result}`;
   return result;
 }
