@@ -8,7 +8,8 @@ const hex = (n: number): string => `0x${n.toString(16)}`;
 
 function vmas(session: Session): void {
   for (const mm of session.mms()) {
-    session.print(`${mm.process}  ${mm.mapCount} VMAs, ${mm.totalPages} pages`, 'hint');
+    const plural = mm.mapCount === 1 ? '' : 's';
+    session.print(`${mm.process}  ${mm.mapCount} VMA${plural}, ${mm.totalPages} pages`, 'hint');
     for (const line of mm.picture) session.print(`  ${line}`);
     for (const v of mm.vmas) {
       session.print(
@@ -99,7 +100,7 @@ export function walkLines(walk: WalkView): string[] {
   ];
   for (const v of walk.visits) {
     lines.push(
-      `  ${String(v.index).padStart(3)} step ${v.step} ${v.process} ${v.vma.label} ${hex(v.address)} ${v.result}${v.ptes > 0 ? ` ptes ${v.ptes}` : ''} cost ${v.cost}`,
+      `  ${String(v.index + 1).padStart(3)} step ${v.step} ${v.process} ${v.vma.label} ${hex(v.address)} ${v.result}${v.ptes > 0 ? ` ptes ${v.ptes}` : ''} cost ${v.cost}`,
     );
   }
   lines.push(
@@ -163,6 +164,38 @@ function marks(session: Session): void {
   session.print(`history: steps ${session.machine.firstStep} to ${session.machine.endStep}`);
 }
 
+/** What is being debugged: title, what the scenario says about itself, kernel, place. */
+function scenario(session: Session): void {
+  const { scenario: read } = session.run;
+  session.print(session.options.title);
+  for (const { text } of read.header.about) {
+    for (const line of wrapped(text, 64)) session.print(`  ${line}`, 'hint');
+  }
+  const { statement, step, kernel } = session.status();
+  session.print(`${session.options.file} on ${kernel}, step ${step}`);
+  if (statement.line > 0) session.print(`line ${statement.line}: ${statement.text}`);
+}
+
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}
+
+function frame(session: Session): void {
+  session.print(session.inspector.position(session.frameIndex));
+}
+
+function displays(session: Session): void {
+  if (session.displays.length === 0) session.print('no displays');
+  for (const d of session.displays) session.print(`${d.id}: ${d.text}`);
+}
+
 const infos: Readonly<Record<string, (session: Session) => void>> = {
   vmas,
   anon_vma: anonVmas,
@@ -178,14 +211,31 @@ const infos: Readonly<Record<string, (session: Session) => void>> = {
   findings,
   events,
   marks,
+  frame,
+  display: displays,
+  scenario,
 };
 
 export const infoNames: readonly string[] = Object.keys(infos);
 
+/** Words that gdb and crash users type. */
+const aliases: Readonly<Record<string, string>> = {
+  threads: 'tasks',
+  args: 'locals',
+  line: 'frame',
+  source: 'scenario',
+  program: 'scenario',
+  watchpoints: 'breakpoints',
+  record: 'marks',
+  maps: 'vmas',
+  page: 'pages',
+};
+
 /** Runs `info NAME`; an unambiguous prefix will do. */
 export function infoCommands(session: Session, args: string): void {
   const word = args.trim().split(/\s+/)[0] ?? '';
-  const exact = infos[word];
+  const named = Object.hasOwn(aliases, word) ? (aliases[word] as string) : word;
+  const exact = Object.hasOwn(infos, named) ? infos[named] : undefined;
   const close = infoNames.filter((name) => word !== '' && name.startsWith(word));
   const chosen = exact ?? (close.length === 1 ? infos[close[0] as string] : undefined);
   if (chosen === undefined) throw new CommandError(`info takes ${infoNames.join(', ')}`);

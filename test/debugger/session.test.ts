@@ -135,6 +135,22 @@ race {
   expect(session.machine.traceHash()).not.toBe(first);
 });
 
+test('gdb habits of looking: locals, formats, a place, a short backtrace', () => {
+  const session = open(family);
+  run(session, 'break rmap:walk_visit');
+  run(session, 'continue');
+  run(session, 'condition 1 if hits == 3');
+  expect(run(session, 'info breakpoints')).toMatch(/ if hits == 3/);
+  expect(run(session, 'print visits')).toBe('visits = 1');
+  expect(run(session, 'print/x 255')).toBe('255 = 0xff');
+  expect(run(session, 'print/s 1')).toBe('print takes /x or /d, not /s');
+  expect(run(session, 'bt 2').split('\n')).toHaveLength(2);
+  expect(run(session, 'frame 1').split('\n')).toHaveLength(1);
+  expect(run(session, 'list try_to_unmap')).toContain('function* try_to_unmap(');
+  expect(run(session, 'info threads')).toBe(run(session, 'info tasks'));
+  expect(run(session, 'info scenario')).toContain('kernel: referenced(A, p)');
+});
+
 test('what cannot be done is said, and the session goes on', () => {
   const session = open(family);
   expect(run(session, 'brek x')).toMatch(/undefined command: brek; did you mean/);

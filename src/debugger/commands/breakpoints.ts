@@ -189,7 +189,7 @@ export const breakpointCommands: readonly CommandSpec[] = [
     usage: 'ID [EXPR]',
     help: 'set the condition of a breakpoint, or remove it',
     run: (session, args) => {
-      const [, id = '', text = ''] = /^\s*(\S+)\s*(.*)$/s.exec(args) ?? [];
+      const [, id = '', text = ''] = /^\s*(\S+)\s*(?:if\b\s*)?(.*)$/s.exec(args) ?? [];
       const breakpoint = byId(session, id);
       breakpoint.condition =
         text === '' ? null : { text, expr: parseExpression(text, '<condition>') };

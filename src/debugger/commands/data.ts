@@ -1,5 +1,7 @@
 /** Looking at state: expressions, frames, tables, page-table walks, reverse maps. */
 import { parseExpression } from '../../scenario/expr.ts';
+import { siteInfo, sourceLines } from '../../sim/site.ts';
+import { resolveLocation } from '../breakpoints.ts';
 import { CommandError, type CommandSpec, countOf } from '../command-table.ts';
 import { evaluate, formatValue, numberOf } from '../expression.ts';
 import { infoCommands, infoNames } from '../info.ts';
@@ -20,12 +22,24 @@ export const dataCommands: readonly CommandSpec[] = [
   {
     names: ['print', 'p', 'inspect'],
     group: 'data',
-    usage: 'EXPR',
-    help: 'value of an expression: vma(A, p).anon_vma.root, page(A, p).index, walk_cost(A, p), mapcount(page(A, p))',
+    usage: '[/x | /d] EXPR',
+    help: 'value of an expression or a local: vma(A, p).anon_vma.root, page(A, p).index, walk_cost(A, p), mapcount(page(A, p))',
     run: (session, args) => {
-      if (args.trim() === '') throw new CommandError('print needs an expression');
-      const value = evaluate(parseExpression(args, '<print>'), session.scope());
-      session.print(`${args.trim()} = ${formatValue(value)}`);
+      const [, format = '', text = ''] = /^(?:\/(\w+)\s*)?(.*)$/s.exec(args.trim()) ?? [];
+      if (text === '') throw new CommandError('print needs an expression');
+      if (format !== '' && !/^[xd]$/.test(format)) {
+        throw new CommandError(`print takes /x or /d, not /${format}`);
+      }
+      // As gdb: a name means the local of the selected frame before anything else.
+      const local = session.source().locals.find((each) => each.name === text);
+      if (local !== undefined && format === '') {
+        session.print(`${text} = ${local.value}`);
+        return;
+      }
+      const value = evaluate(parseExpression(text, '<print>'), session.scope());
+      const number = format === '' ? null : numberOf(value);
+      if (number === null) session.print(`${text} = ${formatValue(value)}`);
+      else session.print(`${text} = ${format === 'x' ? hex(number) : number}`);
     },
     complete: (session) => session.inspector.expressionWords(),
   },
@@ -61,12 +75,14 @@ export const dataCommands: readonly CommandSpec[] = [
   {
     names: ['backtrace', 'bt', 'where', 'w'],
     group: 'data',
-    usage: '',
-    help: 'the call chain of the selected task',
-    run: (session) => {
+    usage: '[COUNT]',
+    help: 'the call chain of the selected task, or its COUNT innermost frames',
+    run: (session, args) => {
+      const count = args.trim() === '' ? Number.POSITIVE_INFINITY : countOf(args);
       const frames = session.inspector.frames();
       if (frames.length === 0) session.print('no kernel function is running in this task');
       for (const [n, frame] of [...frames].reverse().entries()) {
+        if (n >= count) break;
         const mark = n === session.frameIndex ? '*' : ' ';
         session.print(`${mark}#${n} ${frame.fn}() at ${frame.file}:${frame.line}`);
       }
@@ -95,23 +111,16 @@ export const dataCommands: readonly CommandSpec[] = [
     help: 'select frame N of the backtrace',
     run: (session, args) => {
       if (args.trim() !== '') moveFrame(session, Number(args.trim()) - session.frameIndex);
-      session.print(session.inspector.position(session.frameIndex));
+      else session.print(session.inspector.position(session.frameIndex));
     },
   },
   {
     names: ['list', 'l'],
     group: 'data',
-    usage: '',
-    help: 'source around the current statement',
-    run: (session) => {
-      const source = session.source();
-      if (source.line === 0) throw new CommandError('no kernel function is running here');
-      const from = Math.max(1, source.line - 6);
-      for (let n = from; n <= Math.min(source.lines.length, source.line + 6); n++) {
-        const mark = n === source.line ? '=>' : '  ';
-        session.print(`${mark}${String(n).padStart(5)}  ${source.lines[n - 1] ?? ''}`);
-      }
-    },
+    usage: '[LINE | FUNCTION | FILE:LINE]',
+    help: 'source around the current statement, or around a place',
+    run: (session, args) => list(session, args.trim()),
+    complete: (session) => session.inspector.locations(),
   },
   {
     names: ['info', 'i'],
@@ -154,6 +163,30 @@ export const dataCommands: readonly CommandSpec[] = [
     complete: (session) => session.inspector.expressionWords(),
   },
 ];
+
+const hex = (n: number): string => (n < 0 ? `-0x${(-n).toString(16)}` : `0x${n.toString(16)}`);
+
+function list(session: Session, place: string): void {
+  const source = session.source();
+  let { lines } = source;
+  let middle = source.line;
+  if (place !== '' && !/^\d+$/.test(place)) {
+    const site = resolveLocation(place).sites[0];
+    if (site === undefined) throw new CommandError(`${place} is no place in the source`);
+    const at = siteInfo(site);
+    middle = at.line;
+    if (at.file !== source.file) lines = sourceLines(at.file) ?? [];
+  } else if (source.line === 0) {
+    throw new CommandError('no kernel function is running here; list FUNCTION shows one');
+  } else if (place !== '') {
+    middle = Math.min(Number(place), lines.length);
+  }
+  const from = Math.max(1, middle - 6);
+  for (let n = from; n <= Math.min(lines.length, middle + 6); n++) {
+    const mark = n === source.line && lines === source.lines ? '=>' : '  ';
+    session.print(`${mark}${String(n).padStart(5)}  ${lines[n - 1] ?? ''}`);
+  }
+}
 
 function moveFrame(session: Session, by: number): void {
   const frames = session.inspector.frames();
