@@ -88,17 +88,18 @@ const NOTE_ROLES: Record<OutputLine['role'], Role> = {
   hint: 'hint',
 };
 
+/** The likeliest first: a narrow screen loses the last ones, never the way to all of them. */
 const REMINDERS: readonly (readonly [string, string])[] = [
   ['s', 'step'],
   ['S', 'back'],
   ['n', 'next'],
   ['c', 'continue'],
   [':', 'command'],
+  ['?', 'help'],
+  ['q', 'quit'],
   ['1-9', 'pane'],
   ['z', 'zoom'],
   ['/', 'filter'],
-  ['?', 'help'],
-  ['q', 'quit'],
 ];
 
 /** The line being typed, else the last note, else a reminder of the first keys. */

@@ -10,6 +10,9 @@ import type { Ui } from './ui.ts';
 
 const HELP_CONTEXTS: readonly KeyContext[] = ['global', 'pane', 'source', 'command', 'filter'];
 
+/** Room for the keys of a binding, some take more: what they do has to fit beside on 80 columns. */
+const KEYS_WIDTH = 20;
+
 /** The help text, made from the key table: one row a binding, grouped, in table order. */
 export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[] {
   const groups = new Map<string, KeyBinding[]>();
@@ -26,7 +29,7 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
       const command = 'command' in binding.target ? `${binding.target.command}: ` : '';
       rows.push(
         row([
-          span(`  ${sized(keys, 29)} `, 'popupStrong'),
+          span(`  ${keys.padEnd(KEYS_WIDTH)} `, 'popupStrong'),
           span(`${command}${binding.help}`, 'popup'),
         ]),
       );
@@ -42,7 +45,7 @@ export function helpRows(contexts: readonly KeyContext[] = HELP_CONTEXTS): Row[]
 }
 
 const HELP_ROWS = helpRows();
-export const HELP_WIDTH = 88;
+export const HELP_WIDTH = 80;
 export const HELP_HEIGHT = HELP_ROWS.length + 2;
 
 export function drawHelp(ui: Ui, region: Region): void {

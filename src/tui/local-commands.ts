@@ -17,6 +17,9 @@ export function runLocalCommand(ui: Ui, line: string): boolean {
   const [word = '', ...rest] = line.trim().split(/\s+/);
   const argument = rest.join(' ');
   switch (word) {
+    case 'help':
+    case 'h':
+      return helpOnScreen(ui, argument);
     case 'quit':
     case 'q':
     case 'exit':
@@ -42,6 +45,15 @@ export function runLocalCommand(ui: Ui, line: string): boolean {
     default:
       return false;
   }
+}
+
+/** Help on a word of this file; on everything, these words before those of the debugger. */
+function helpOnScreen(ui: Ui, word: string): boolean {
+  const asked = LOCAL.filter((each) => word === '' || each.text === word);
+  if (asked.length === 0) return false;
+  if (word === '') ui.print('hint', 'Screen (? shows the keys):');
+  for (const { text, help } of asked) ui.print('text', `  ${text.padEnd(36)} ${help}`);
+  return word !== '';
 }
 
 /** Completions for the words of this file; the session completes the rest. */

@@ -51,6 +51,8 @@ export async function runTui(
       now: () => performance.now(),
       schedule: screen.schedule,
     };
+    // What is opened says itself what it shows and what to try first.
+    session.execute('info scenario');
     const ui = new Ui(session, host, () => finish());
     ui.stage = {
       frameText: () => `${screen.stage.lines().join('\n')}\n`,

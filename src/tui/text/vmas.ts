@@ -24,7 +24,7 @@ export function vmasSheet(mms: readonly MmView[], glyphs: Glyphs): Sheet {
   return sheet(blocks, {
     subtitle: chosen
       ? `${chosen.process}, ${count(chosen.mapCount, 'vma')} of ${count(mms.length, 'mm')}`
-      : 'no process yet',
+      : 'no address space',
   });
 }
 
