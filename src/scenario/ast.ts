@@ -120,6 +120,10 @@ export type Actor =
 export const kernelThreads = ['kswapd', 'kcompactd', 'ksmd', 'khugepaged', 'kernel'] as const;
 export type KernelThread = (typeof kernelThreads)[number];
 
+export function isKernelThread(name: string): name is KernelThread {
+  return (kernelThreads as readonly string[]).includes(name);
+}
+
 /** What a fork-like call made. */
 export interface ChildFacts {
   /** The new task's id; absent when the trace does not tell. */

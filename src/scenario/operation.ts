@@ -1,6 +1,6 @@
 /** Operation lines: `[ACTOR:] [NAME =] call(args) [= RESULT]`, and the same as strace prints it. */
-import type { Actor, Expr, KernelThread, Operation, Origin, Result, Word } from './ast.ts';
-import { kernelThreads } from './ast.ts';
+import type { Actor, Expr, Operation, Origin, Result, Word } from './ast.ts';
+import { isKernelThread } from './ast.ts';
 import { calls } from './calls.ts';
 import { childFacts } from './check.ts';
 import { constantsWithPrefix } from './constants.ts';
@@ -56,10 +56,6 @@ function readActor(cursor: Cursor): Actor | undefined {
   return isKernelThread(name)
     ? { kind: 'kthread', name, span: token.span }
     : { kind: 'task', name, span: token.span };
-}
-
-function isKernelThread(name: string): name is KernelThread {
-  return (kernelThreads as readonly string[]).includes(name);
 }
 
 function readBind(cursor: Cursor): Word | undefined {
