@@ -61,5 +61,6 @@ export function judgeHeld(machine: Machine): Verdicts {
 
 /** A task that an oops killed keeps what it held: nothing can be expected of that state. */
 export function diedInside(machine: Machine, id: number): boolean {
+  if (machine.block(id).dead === 0) return false;
   return machine.findings().some((f) => f.kind === 'oops' && f.task === id);
 }

@@ -104,14 +104,12 @@ function visitedOrNewer(
   return false;
 }
 
-const judged = new WeakMap<Machine, number>();
-
-/** Judges the walks that have ended since the last call for this machine. */
+/** Judges the walks that have ended since the last call for this machine, in the history that it has now. */
 export function judgeWalks(machine: Machine, picture: Picture, verdicts: Verdicts): void {
-  const from = judged.get(machine) ?? 0;
-  judged.set(machine, cpu.event_count);
+  const from = machine.eventsJudged;
   // After going back in time there is nothing new.
   if (from >= cpu.event_count) return;
+  machine.eventsJudged = cpu.event_count;
   const mmOfVma = new Map<number, number>();
   for (const { mm, vmas } of picture.spaces) for (const vma of vmas) mmOfVma.set(vma.addr, mm.addr);
   for (const walk of finishedWalks(from)) {

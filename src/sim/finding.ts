@@ -27,3 +27,12 @@ export function reportFinding(kind: string, text: string, evidence: readonly str
     sites: cpu.task === 0 ? [] : Array.from(cpu.frames.subarray(1, cpu.depth + 1)),
   });
 }
+
+/** Directories before the file name in the lines of a stack. */
+const DIRECTORIES = /(?:file:\/\/)?(?:[\w.@+-]*\/)+(?=[\w.@+-]+(?:\?\w+)?:\d+)/g;
+
+/** Reports what kernel code threw: a dereference of NULL or garbage. Says the same in every installation. */
+export function reportOops(error: unknown): void {
+  if (!(error instanceof Error)) reportFinding('oops', String(error));
+  else reportFinding('oops', error.message, [(error.stack ?? '').replace(DIRECTORIES, '')]);
+}

@@ -22,7 +22,7 @@ import {
   write_heap,
 } from './cpu.ts';
 import { allEvents, type EventLog, eventLog, newEventLog } from './event.ts';
-import { type Finding, findingSink, reportFinding } from './finding.ts';
+import { type Finding, findingSink, reportFinding, reportOops } from './finding.ts';
 import {
   entryAfterMark,
   findMarkBack,
@@ -60,6 +60,8 @@ export class Machine {
   readonly #blocks: (sim_task | undefined)[] = [undefined];
   readonly #threads: Thread[] = [newThread()];
   readonly names: string[] = [''];
+  /** Events that the judges have followed so far; cut with the log (truncate). */
+  eventsJudged = 0;
   /** By number; `cpu.finding_count` says how many are current. */
   readonly #findings: Finding[] = [];
   #chooser: Chooser;
@@ -173,6 +175,12 @@ export class Machine {
   report(kind: string, text: string, evidence: readonly string[] = []): void {
     this.activate();
     reportFinding(kind, text, evidence);
+  }
+
+  /** How many findings() there are. */
+  get findingCount(): number {
+    this.activate();
+    return cpu.finding_count;
   }
 
   /** Findings up to the current position, oldest first. */
@@ -404,9 +412,7 @@ export class Machine {
         cpu.task = 0;
         throw error;
       }
-      reportFinding('oops', error instanceof Error ? error.message : String(error), [
-        error instanceof Error ? (error.stack ?? '') : '',
-      ]);
+      reportOops(error);
       thread.generator = null;
       thread.depth = 0;
       block.op = 0;
@@ -649,6 +655,7 @@ export class Machine {
     this.operations.length = operations;
     this.#startOf.length = Math.min(this.#startOf.length, operations);
     this.#findings.length = cpu.finding_count;
+    this.eventsJudged = Math.min(this.eventsJudged, cpu.event_count);
     this.#choices.length = cpu.heap[CHOICE_COUNT] as number;
     this.#endStep = cpu.step;
     this.#endJournal = cpu.journal_count;

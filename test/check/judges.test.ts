@@ -376,6 +376,21 @@ describe('a judge', () => {
     expect(kinds(machine)).toContain('file-rmap-unreachable');
   });
 
+  test('says walk-missed also in a future that replaces a longer one', () => {
+    const { machine, parent, vma } = family();
+    for (let i = 0; i < 20; i++)
+      call(machine, 1, 'mmap', AT + (32 + i) * PAGE, PAGE, 3, 0x32, -1, 0);
+    expect(judge(machine, 'operation-end')).toEqual([]);
+    machine.seekSlice(machine.slices.length - 20);
+    machine.truncate();
+    expect(machine.run(1, ENDLESS, null)).toBe('done');
+    const page = pageAt(parent, AT + PAGE);
+    const purpose = 'try_to_migrate';
+    trace_walk_begin({ page, anon_vma: vma.anon_vma, index: page.index, purpose });
+    trace_walk_end({ page, visits: 0, hits: 0, stopped: 0 });
+    expect(kinds(machine)).toEqual(new Set(['walk-missed']));
+  });
+
   test('stays silent after an oops: that state promises nothing', () => {
     const { machine, vma } = family();
     vma.vm_mm = null;
