@@ -51,10 +51,14 @@ export function resolveLocation(spec: string): Pick<Breakpoint, 'kind' | 'sites'
     const [, file = '', number = ''] = line;
     const inFile = sites
       .map((site, n) => ({ site, n }))
-      .filter(({ site }) => site.file.endsWith(file));
+      .filter(({ site }) => site.file === file || site.file.endsWith(`/${file}`));
     if (inFile.length === 0) {
       const files = new Set(sites.map((s) => s.file));
       throw new LocationError(withHint(`no kernel source file ${file}`, didYouMean(file, files)));
+    }
+    const named = new Set(inFile.map(({ site }) => site.file));
+    if (named.size > 1) {
+      throw new LocationError(`${file} is one of ${[...named].join(', ')}: say which`);
     }
     const wanted = Number(number);
     const next = inFile
