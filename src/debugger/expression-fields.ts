@@ -8,7 +8,6 @@ import {
   mm_cachep,
   type page,
   task_struct_cachep,
-  vm_area_cachep,
   type vm_area_struct,
 } from '../linux/mm_types.ts';
 import { cpu, FRAME_WORDS, SPACE_FRAME, SPACE_FRAME_INDEX, SPACE_HEAP } from '../sim/cpu.ts';
@@ -275,9 +274,4 @@ export function lockField(machine: Machine, lock: number, name: string): Value |
   if (name === 'held') return booleanValue(holders.length > 0);
   if (name !== 'holders') return null;
   return listValue(holders.map(({ task, mode }) => textValue(`${task} (${mode})`)));
-}
-
-/** Whether an object is a VMA: what functions that take one accept. */
-export function asVma(object: Obj): vm_area_struct | null {
-  return vm_area_cachep.isInstance(object) ? object : null;
 }

@@ -5,16 +5,12 @@
  */
 import type { Machine } from '../sim/machine.ts';
 import { taskBlock } from '../sim/task.ts';
-import { textOf } from '../sim/text.ts';
 import { list_entries } from './lib/list.ts';
 import {
   anon_vma_interval_tree_iter_first,
   anon_vma_interval_tree_iter_next,
-  vma_interval_tree_iter_first,
-  vma_interval_tree_iter_next,
 } from './mm/interval_tree.ts';
 import {
-  PAGE_SIZE,
   ULONG_MAX,
   VM_ACCOUNT,
   VM_DONTCOPY,
@@ -48,42 +44,13 @@ import {
   VM_WIPEONFORK,
   VM_WRITE,
 } from './mm/mm.ts';
-import { ZERO_PFN } from './mm/page_alloc.ts';
-import {
-  FOLIO_MAPPING_ANON,
-  FOLIO_MAPPING_FLAGS,
-  FOLIO_MAPPING_KSM,
-  mapping_pointer,
-} from './mm/page-flags.ts';
-import {
-  is_migration_entry,
-  is_pte_marker,
-  lookupPte,
-  migration_kind,
-  pte_dirty,
-  pte_is_swap_entry,
-  pte_marker_get,
-  pte_pfn,
-  pte_present,
-  pte_protnone,
-  pte_special,
-  pte_swp_exclusive,
-  pte_to_swp_entry,
-  pte_write,
-  pte_young,
-  ptep_get,
-  SWP_MIGRATION_READ_EXCLUSIVE,
-  SWP_MIGRATION_WRITE,
-} from './mm/pgtable.ts';
-import { swp_offset, swp_type } from './mm/swap_entry.ts';
+import { lookupPte, ptep_get } from './mm/pgtable.ts';
 import { vmaTreeRange, vmaTreeWalk } from './mm/vma_tree.ts';
 import {
-  type address_space,
   type anon_vma,
   type anon_vma_chain,
   anon_vma_chain_cachep,
   type mm_struct,
-  type page,
   type task_struct,
   type vm_area_struct,
 } from './mm_types.ts';
@@ -194,12 +161,6 @@ export function vmaAt(mm: mm_struct, address: number): vm_area_struct | null {
   return vmaTreeWalk(mm, address);
 }
 
-/** Path of the mapped file; empty for anonymous memory. */
-export function vmaFileName(vma: vm_area_struct): string {
-  const inode = vma.vm_file?.f_inode;
-  return inode === null || inode === undefined ? '' : textOf(inode.i_name);
-}
-
 /** The parts of [from, to) that no VMA covers, in order. */
 export function missing_ranges(
   machine: Machine,
@@ -245,116 +206,10 @@ export function avcsOfAnonVma(anon_vma: anon_vma): anon_vma_chain[] {
   return found;
 }
 
-/** The VMAs in the i_mmap tree of a file, in walking order. */
-export function vmasOfMapping(mapping: address_space): vm_area_struct[] {
-  const found: vm_area_struct[] = [];
-  let vma = vma_interval_tree_iter_first(mapping.i_mmap, 0, ULONG_MAX);
-  while (vma !== null) {
-    found.push(vma);
-    vma = vma_interval_tree_iter_next(vma, 0, ULONG_MAX);
-  }
-  return found;
-}
-
 // ---------------------------------------------------------------- page tables and pages
 
 /** The entry that maps an address; 0 when there is none (also below a huge PMD). */
 export function pteAt(mm: mm_struct, address: number): number {
   const at = lookupPte(mm, address);
   return at === 0 ? 0 : ptep_get(at);
-}
-
-export type PteKind = 'none' | 'page' | 'zero' | 'swap' | 'migration' | 'marker';
-
-export function pteKind(pte: number): PteKind {
-  if (pte === 0) {
-    return 'none';
-  }
-  if (pte_present(pte)) {
-    return pte_special(pte) && pte_pfn(pte) === ZERO_PFN ? 'zero' : 'page';
-  }
-  if (pte_is_swap_entry(pte)) {
-    return 'swap';
-  }
-  return is_migration_entry(pte) ? 'migration' : 'marker';
-}
-
-function presentBits(pte: number): string {
-  const bits = [pte_protnone(pte) ? 'PROTNONE' : 'PRESENT'];
-  if (pte_write(pte)) {
-    bits.push('RW');
-  }
-  if (pte_young(pte)) {
-    bits.push('ACCESSED');
-  }
-  if (pte_dirty(pte)) {
-    bits.push('DIRTY');
-  }
-  if (pte_special(pte)) {
-    bits.push('SPECIAL');
-  }
-  return bits.join(' ');
-}
-
-/** `pfn 1a3 PRESENT RW ACCESSED DIRTY`, `swap 0:7 EXCLUSIVE`, `migration pfn 1a3 WRITE`, `guard marker`, `none`. */
-export function describePte(pte: number): string {
-  switch (pteKind(pte)) {
-    case 'none':
-      return 'none';
-    case 'page':
-    case 'zero':
-      return `pfn ${pte_pfn(pte).toString(16)} ${presentBits(pte)}`;
-    case 'swap': {
-      const entry = pte_to_swp_entry(pte);
-      const exclusive = pte_swp_exclusive(pte) ? ' EXCLUSIVE' : '';
-      return `swap ${swp_type(entry)}:${swp_offset(entry)}${exclusive}`;
-    }
-    case 'migration': {
-      const kind = migration_kind(pte);
-      const word =
-        kind === SWP_MIGRATION_WRITE
-          ? 'WRITE'
-          : kind === SWP_MIGRATION_READ_EXCLUSIVE
-            ? 'READ_EXCLUSIVE'
-            : 'READ';
-      return `migration pfn ${pte_pfn(pte).toString(16)} ${word}`;
-    }
-    default:
-      return is_pte_marker(pte) ? `marker ${pte_marker_get(pte)}` : `entry ${pte.toString(16)}`;
-  }
-}
-
-/** What page->mapping points to. */
-export type PageMapping =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'anon'; readonly anon_vma: anon_vma }
-  | { readonly kind: 'ksm' }
-  | { readonly kind: 'file'; readonly mapping: address_space };
-
-export function decodeMapping(page: page): PageMapping {
-  const word = page.mapping;
-  if (word === 0) {
-    return { kind: 'none' };
-  }
-  switch (word & FOLIO_MAPPING_FLAGS) {
-    case FOLIO_MAPPING_ANON:
-      return { kind: 'anon', anon_vma: mapping_pointer(word) as anon_vma };
-    case FOLIO_MAPPING_KSM:
-      return { kind: 'ksm' };
-    default:
-      return { kind: 'file', mapping: mapping_pointer(word) as address_space };
-  }
-}
-
-/** Pages of a VMA that have an entry in the page tables, by kind. Slow: looks at every page. */
-export function countPtes(vma: vm_area_struct): Readonly<Record<PteKind, number>> {
-  const counts = { none: 0, page: 0, zero: 0, swap: 0, migration: 0, marker: 0 };
-  const mm = vma.vm_mm;
-  if (mm !== null) {
-    for (let at = vma.vm_start; at < vma.vm_end; at += PAGE_SIZE) {
-      const kind = pteKind(pteAt(mm, at));
-      counts[kind] = counts[kind] + 1;
-    }
-  }
-  return counts;
 }

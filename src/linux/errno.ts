@@ -45,56 +45,7 @@ export const EHWPOISON = 133;
 export const ERESTARTSYS = 512;
 export const ERESTARTNOINTR = 513;
 
-const names: Readonly<Record<number, string>> = {
-  [EPERM]: 'EPERM',
-  [ENOENT]: 'ENOENT',
-  [ESRCH]: 'ESRCH',
-  [EINTR]: 'EINTR',
-  [EIO]: 'EIO',
-  [ENXIO]: 'ENXIO',
-  [E2BIG]: 'E2BIG',
-  [ENOEXEC]: 'ENOEXEC',
-  [EBADF]: 'EBADF',
-  [ECHILD]: 'ECHILD',
-  [EAGAIN]: 'EAGAIN',
-  [ENOMEM]: 'ENOMEM',
-  [EACCES]: 'EACCES',
-  [EFAULT]: 'EFAULT',
-  [EBUSY]: 'EBUSY',
-  [EEXIST]: 'EEXIST',
-  [EXDEV]: 'EXDEV',
-  [ENODEV]: 'ENODEV',
-  [ENOTDIR]: 'ENOTDIR',
-  [EISDIR]: 'EISDIR',
-  [EINVAL]: 'EINVAL',
-  [ENFILE]: 'ENFILE',
-  [EMFILE]: 'EMFILE',
-  [ENOTTY]: 'ENOTTY',
-  [ETXTBSY]: 'ETXTBSY',
-  [EFBIG]: 'EFBIG',
-  [ENOSPC]: 'ENOSPC',
-  [ESPIPE]: 'ESPIPE',
-  [EROFS]: 'EROFS',
-  [EPIPE]: 'EPIPE',
-  [ERANGE]: 'ERANGE',
-  [EDEADLK]: 'EDEADLK',
-  [ENAMETOOLONG]: 'ENAMETOOLONG',
-  [ENOSYS]: 'ENOSYS',
-  [ELOOP]: 'ELOOP',
-  [EOVERFLOW]: 'EOVERFLOW',
-  [EOPNOTSUPP]: 'EOPNOTSUPP',
-  [ESTALE]: 'ESTALE',
-  [EHWPOISON]: 'EHWPOISON',
-  [ERESTARTSYS]: 'ERESTARTSYS',
-  [ERESTARTNOINTR]: 'ERESTARTNOINTR',
-};
-
 /** include/linux/err.h: IS_ERR_VALUE(). Addresses of user space are never in this range. */
 export function IS_ERR_VALUE(value: number): boolean {
   return value < 0 && value >= -4095;
-}
-
-/** lib/errname.c: errname(): `ENOMEM` for 12 and for -12; null when the number has no name here. */
-export function errname(error: number): string | null {
-  return names[Math.abs(error)] ?? null;
 }

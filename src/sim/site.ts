@@ -47,7 +47,3 @@ export function allSites(): readonly SiteInfo[] {
 export function sourceLines(file: string): readonly string[] | null {
   return sources.get(file) ?? null;
 }
-
-export function sourceFiles(): readonly string[] {
-  return [...sources.keys()];
-}

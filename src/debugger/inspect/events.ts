@@ -1,6 +1,6 @@
 /** The event log as rows: aligned, filtered, only as many as are looked at. */
 import { cpu } from '../../sim/cpu.ts';
-import { allEvents, type EventFieldKind, eventAt, type LoggedEvent } from '../../sim/event.ts';
+import { type EventFieldKind, eventAt, type LoggedEvent } from '../../sim/event.ts';
 import type { Machine } from '../../sim/machine.ts';
 import type { EventsView, EventView, Ref } from '../view.ts';
 import { EventReader, type IndexedEvent } from './event-reader.ts';
@@ -59,14 +59,6 @@ export function eventView(machine: Machine, index: number): EventView {
     name: event.type.name,
     fields: eventFields(machine, event).map(({ name, value }) => ({ name, value })),
   };
-}
-
-/** `rmap:walk_visit page=page 1f3 vma=…`: an event on one line. */
-export function eventLine(machine: Machine, index: number): string {
-  return looking(machine, () => {
-    const { name, fields } = eventView(machine, index);
-    return [name, ...fields.map((field) => `${field.name}=${field.value}`)].join(' ');
-  });
 }
 
 /**
@@ -155,9 +147,4 @@ export function eventsView(
     }
     return { total, first: Math.max(0, first), rows };
   });
-}
-
-/** Names of all events, for completion. */
-export function eventNames(): readonly string[] {
-  return allEvents().map((type) => type.name);
 }

@@ -8,7 +8,7 @@ import { pteBits, pteText } from './flags.ts';
 import { looking, processOf, vmaAt } from './objects.ts';
 import { isPresent, type Level, levelsOf, nonPresentKind } from './page-walk.ts';
 import { kindOfPage } from './pages.ts';
-import { hex, pageRef, resolveAs, vmaRef } from './refs.ts';
+import { pageRef, resolveAs, vmaRef } from './refs.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
 
 /** Bytes that one entry spans, by the level's name. */
@@ -107,13 +107,4 @@ export function kindOfEntry(name: Level['name'], value: number): Entry['kind'] {
   if ((value & 1) === 0) return 'protnone';
   if ((value & (1 << 5)) !== 0) return 'zero';
   return kindOfPage(mem_map.at(value >>> 8)) === 'file' ? 'file' : 'page';
-}
-
-/** `vtop` as text: the entry at each level, the VMA, the page. */
-export function translationLines(view: PageTablesView): readonly string[] {
-  const lines = view.levels.map(({ name, index, entry }) => `${name}[${hex(index)}] ${entry}`);
-  lines.push(`VMA ${view.vma?.label ?? 'none'}`);
-  const page = view.entries.find((entry) => entry.selected)?.page;
-  lines.push(`PAGE ${page?.label ?? 'none'}`);
-  return lines;
 }

@@ -24,7 +24,6 @@ import {
 } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
-import { siteInfo } from '../../sim/site.ts';
 import { isLive, type Obj, serialOf, structOf } from '../../sim/struct.ts';
 import { textOf } from '../../sim/text.ts';
 import type { Ref } from '../view.ts';
@@ -75,11 +74,6 @@ function ownerName(owner: Obj): string {
   if (mm_cachep.isInstance(owner)) return ` ${processOf(owner)}`;
   if (vm_area_cachep.isInstance(owner)) return ` ${processOfVma(owner)}:${hex(owner.vm_start)}`;
   return `#${serialOf(owner)}`;
-}
-
-export function siteRef(site: number): Ref {
-  const { file: path, line } = siteInfo(site);
-  return { kind: 'source', id: site, serial: 0, label: `${path}:${line}` };
 }
 
 /** Path of a file, inode or address_space, as far as it is linked up. */
