@@ -161,7 +161,7 @@ function callsPage(): string {
 
 // ---------------------------------------------------------------- finding kinds
 
-/** Files of src, below it, that report a finding of each kind: judges name kinds in many ways. */
+/** Rooms of src that report a finding of each kind: judges name kinds in many ways. */
 export function reportersOf(folders: readonly string[]): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const folder of folders) {
@@ -176,7 +176,7 @@ export function reportersOf(folders: readonly string[]): Map<string, string[]> {
       for (const [, kind = ''] of text.matchAll(pattern)) {
         if (folder === 'check' && !isFindingKind(kind)) continue;
         const known = found.get(kind) ?? [];
-        if (!known.includes(file)) found.set(kind, [...known, file]);
+        if (!known.includes(folder)) found.set(kind, [...known, folder]);
       }
     }
   }
@@ -188,8 +188,8 @@ const engine = ['sim', 'linux', 'debugger'] as const;
 function kindsPage(): string {
   const reporters = reportersOf([...engine, 'check']);
   const rows = Object.entries(findingKinds).map(([kind, doc]) => ({
-    judged: (reporters.get(kind) ?? []).every((file) => file.startsWith('check/')),
-    cells: [code(kind), cell(doc), (reporters.get(kind) ?? []).map(code).join(' ')],
+    judged: (reporters.get(kind) ?? []).every((room) => room === 'check'),
+    cells: [code(kind), cell(doc)],
   }));
   const of = (judged: boolean): string[][] =>
     rows.filter((r) => r.judged === judged).map((r) => r.cells);
@@ -197,8 +197,8 @@ function kindsPage(): string {
     'Findings',
     'The stable words for what can be found, usable in the `verdict` lines of a scenario. Ids in brackets name the rule that is broken.',
     [
-      `## Reported as it happens\n\nBy the kernel’s own assertions, by its lock checks and by the machine under it.\n\n${table(['kind', '', 'reported by'], of(false))}`,
-      `## Judged after each operation\n\nBy brute force over all page tables, and by no code that the kernel uses itself.\n\n${table(['kind', '', 'judged by'], of(true))}`,
+      `## Reported as it happens\n\nBy the kernel’s own assertions, by its lock checks and by the machine under it.\n\n${table(['kind', ''], of(false))}`,
+      `## Judged after each operation\n\nBy brute force over all page tables, and by no code that the kernel uses itself.\n\n${table(['kind', ''], of(true))}`,
     ],
   );
 }

@@ -1,0 +1,81 @@
+/** Every scenario that comes with the program runs to its end, as it says, and the same way each time. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openSession } from '../src/debugger/open.ts';
+import type { Session } from '../src/debugger/session.ts';
+
+const folder = path.resolve(import.meta.dirname, '../scenarios');
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((file) => /\.(mm|strace)$/.test(file))
+  .sort();
+const textOf = (file: string): string => readFileSync(path.join(folder, file), 'utf8');
+const index = textOf('README.md');
+
+/** The scenario at its end, without stopping at breakpoints or findings on the way. */
+function runToEnd(file: string, seed: number): Session {
+  const session = openSession(textOf(file), { file, seed, stopOnFinding: false });
+  if ('errors' in session) throw session.errors[0];
+  for (let stops = 0; !session.finished; stops++) {
+    expect(stops).toBeLessThan(1000);
+    session.execute('continue');
+    while (session.pump(1_000_000) === 'running');
+  }
+  return session;
+}
+
+/** All that can be wrong with a run. */
+function complaints(session: Session): readonly string[] {
+  return [
+    ...session.findings().map((f) => `finding: ${f.kind}: ${f.text} (step ${f.step})`),
+    ...session.run.reports().map((r) => `${r.kind}: line ${r.line}: ${r.text}`),
+    ...session
+      .takeOutput()
+      .filter((line) => line.role === 'error')
+      .map((line) => line.text),
+    ...(session.failures > 0 ? [`${session.failures} failures`] : []),
+  ];
+}
+
+const hashes = ({ machine }: Session): readonly number[] => [
+  machine.endStep,
+  machine.traceHash(),
+  machine.hash(),
+];
+
+test.each(files)('%s runs as it says, twice the same', (file) => {
+  const first = runToEnd(file, 0);
+  expect(complaints(first)).toEqual([]);
+  const seen = hashes(first);
+  expect(hashes(runToEnd(file, 0))).toEqual(seen);
+});
+
+// Recorded programs have no races: a seed changes nothing there.
+const races = files.filter((file) => /^race \{/m.test(textOf(file)));
+
+test.each(races)('%s runs as it says whatever the interleaving', (file) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    expect(complaints(runToEnd(file, seed)), `seed ${seed}`).toEqual([]);
+  }
+  expect(hashes(runToEnd(file, 7))).toEqual(hashes(runToEnd(file, 7)));
+});
+
+describe('the index', () => {
+  test('names every scenario, and no other', () => {
+    const named = [...index.matchAll(/\]\(((?:tour|traces)\/[^)]+)\)/g)].map(([, name]) => name);
+    expect([...named].sort()).toEqual(files);
+  });
+
+  test('has the tour in the order of its numbers', () => {
+    const tour = files.filter((file) => file.startsWith('tour/'));
+    const places = tour.map((file) => index.indexOf(`(${file})`));
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+  });
+
+  test.each(files.filter((file) => file.endsWith('.mm')))('%s explains itself', (file) => {
+    const text = textOf(file);
+    for (const word of ['title', 'about', 'kernels', 'expect']) {
+      expect(text).toMatch(new RegExp(`^${word} `, 'm'));
+    }
+  });
+});
