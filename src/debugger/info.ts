@@ -167,13 +167,14 @@ function marks(session: Session): void {
 /** What is being debugged: title, what the scenario says about itself, kernel, place. */
 function scenario(session: Session): void {
   const { scenario: read } = session.run;
+  const { statement, step, kernel } = session.status();
   session.print(session.options.title);
+  session.print(`${session.options.file} on ${kernel}, step ${step}`);
+  if (statement.line > 0) session.print(`line ${statement.line}: ${statement.text}`);
+  // Last, so that a pane of few rows shows it.
   for (const { text } of read.header.about) {
     for (const line of wrapped(text, 64)) session.print(`  ${line}`, 'hint');
   }
-  const { statement, step, kernel } = session.status();
-  session.print(`${session.options.file} on ${kernel}, step ${step}`);
-  if (statement.line > 0) session.print(`line ${statement.line}: ${statement.text}`);
 }
 
 function wrapped(text: string, width: number): string[] {

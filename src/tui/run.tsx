@@ -51,9 +51,12 @@ export async function runTui(
       now: () => performance.now(),
       schedule: screen.schedule,
     };
-    // What is opened says itself what it shows and what to try first.
-    session.execute('info scenario');
     const ui = new Ui(session, host, () => finish());
+    // What is opened says itself what it shows and what to try first, where there is room for it.
+    session.execute('info scenario');
+    ui.asked = true;
+    ui.refresh();
+    ui.asked = false;
     ui.stage = {
       frameText: () => `${screen.stage.lines().join('\n')}\n`,
       copy: (text) => screen.copy(text),
