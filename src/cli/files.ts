@@ -8,7 +8,7 @@ export class UsageError extends Error {
 }
 
 /** What may have been meant by a file that is not there. */
-const commandNames = ['run', 'kernels', 'scenarios', 'events', 'commands', 'completion', 'help'];
+const commandNames = ['run', 'kernels', 'scenarios', 'events', 'commands', 'completion'];
 
 /** Larger files are refused: a log this long is worth cutting first. */
 const maxBytes = 512 * 1024 * 1024;
@@ -18,6 +18,17 @@ function reasonOf(error: unknown): string {
   if (code === 'ENOENT') return 'no such file';
   if (code === 'EACCES') return 'permission denied';
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Throws UsageError when there is nothing by that name. */
+export function refuseMissing(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false }) === undefined) throw missing(file, 'no such file');
+}
+
+function missing(file: string, reason: string): UsageError {
+  const hint =
+    didYouMean(file, commandNames) ?? '`rmapdbg scenarios` lists what comes with rmapdbg';
+  return new UsageError(`${file}: ${reason}; ${hint}`);
 }
 
 /** The text of a scenario or strace log. Throws UsageError for what cannot be one. */
@@ -36,9 +47,7 @@ export function readScenarioText(file: string): string {
     size = stat.size;
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const hint =
-      didYouMean(file, commandNames) ?? '`rmapdbg scenarios` lists what comes with rmapdbg';
-    throw new UsageError(`${file}: ${reasonOf(error)}; ${hint}`);
+    throw missing(file, reasonOf(error));
   }
   if (size > maxBytes) {
     throw new UsageError(

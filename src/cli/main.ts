@@ -8,13 +8,16 @@ import { scenariosCommand } from './commands/scenarios.ts';
 import { tuiCommand } from './commands/tui.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { tellFailure } from './failure.ts';
-import { UsageError } from './files.ts';
+import { refuseMissing, UsageError } from './files.ts';
 
-/** Of an option given twice neither value is more meant than the other. */
-function refuseRepeated(argv: Readonly<Record<string, unknown>>): true {
+/** What no single option can refuse. */
+function checkTogether(argv: Readonly<Record<string, unknown>>): true {
+  // Of two values neither is more meant than the other.
   for (const name of ['kernel', 'seed', 'schedule', 'touch', 'color', 'theme']) {
     if (Array.isArray(argv[name])) throw new UsageError(`--${name} is given twice`);
   }
+  // Without a command it is FILE that names what to open, or a command mistyped.
+  if (typeof argv.file === 'string') refuseMissing(argv.file);
   return true;
 }
 
@@ -36,11 +39,12 @@ async function main(args: readonly string[]): Promise<void> {
     .command(scenariosCommand)
     .command(eventsCommand)
     .command(commandsCommand)
-    .check(refuseRepeated)
+    .check(checkTogether)
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message, error) => {
-      if (error !== undefined && error !== null) throw error;
+      // yargs tells some usage errors by an exception of its own.
+      if (error !== undefined && error !== null && error.name !== 'YError') throw error;
       throw new UsageError(`${message}; rmapdbg --help shows the usage`);
     });
   if (args[0] === 'completion') {
