@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { findingKinds, isFindingKind } from '../src/check/kinds.ts';
+import { featureDocs, kernelNames } from '../src/linux/kernels.ts';
 import { engineKinds, generatedPages, reportersOf, root } from './docs/generated.ts';
 
 const update = process.env.UPDATE_DOCS === '1';
@@ -54,6 +55,14 @@ describe('documents', () => {
     );
     expect(lost).toEqual([]);
   });
+});
+
+test('docs/GENERATIONS.md has each kernel and each feature', () => {
+  const text = read('docs/GENERATIONS.md');
+  for (const name of kernelNames()) expect(text).toContain(`| \`${name}\` |`);
+  for (const [name, doc] of Object.entries(featureDocs)) {
+    expect(text).toContain(`| \`${name}\` | ${doc} |`);
+  }
 });
 
 describe('docs/FIDELITY.md', () => {
