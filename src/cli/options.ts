@@ -11,7 +11,7 @@ export interface CommonOptions {
   readonly without: readonly string[] | undefined;
   readonly seed: number | undefined;
   readonly schedule: string | undefined;
-  readonly touch: 'none' | 'first' | 'writable' | 'all';
+  readonly touch: 'none' | 'first' | 'writable' | 'all' | undefined;
   readonly json: boolean;
   readonly color: ColorChoice;
   readonly ascii: boolean;
@@ -66,7 +66,7 @@ export function withScenario<T>(argv: Argv<T>) {
     })
     .option('touch', {
       choices: ['none', 'first', 'writable', 'all'] as const,
-      default: 'writable' as const,
+      defaultDescription: "the scenario's, else writable",
       describe: 'which pages of a recorded program are touched',
     })
     .check(({ seed }) => {

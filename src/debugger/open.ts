@@ -2,7 +2,7 @@
 
 import { hashText } from '../base/hash.ts';
 import { judge } from '../check/judges.ts';
-import { bootMachine, spawnInit, spawnKernelThread } from '../linux/boot.ts';
+import { bootMachine, DEFAULT_BRK, spawnInit, spawnKernelThread } from '../linux/boot.ts';
 import { selectKernel } from '../linux/kernels.ts';
 import type { Scenario } from '../scenario/ast.ts';
 import type { ScenarioError } from '../scenario/errors.ts';
@@ -48,6 +48,23 @@ function configNumber(scenario: Scenario, key: string, otherwise: number): numbe
   return typeof entry?.value === 'number' ? entry.value : otherwise;
 }
 
+/** `config touch=`; the header has checked the word. */
+function configTouch(scenario: Scenario): TouchPolicy | undefined {
+  return scenario.header.config.find((c) => c.key === 'touch')?.value as TouchPolicy | undefined;
+}
+
+/** Keys that the language knows and this machine does not follow: said, not passed over. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  'cpus',
+  'thp',
+  'ksm',
+  'overcommit',
+  'max_map_count',
+  'memlock',
+  'arena_start',
+  'preempt',
+]);
+
 /**
  * Operations of a recorded program that are all judged. The judges look at everything, so a long log
  * is judged ever more seldom: after n operations, one in n / MANY (rounded down to a power of two).
@@ -90,7 +107,14 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
   const long = trace && options.forwardOnly === true && scenario.statements.length > LONG;
   eventLog.on = !long;
   const swap = configNumber(scenario, 'swap', DEFAULT_SWAP);
-  return new Session({
+  const seed = options.seed ?? configNumber(scenario, 'seed', 0);
+  const layout = {
+    brk: configNumber(scenario, 'brk', DEFAULT_BRK),
+    ...(scenario.header.config.some((c) => c.key === 'arena_end')
+      ? { mmapBase: configNumber(scenario, 'arena_end', 0) }
+      : {}),
+  };
+  const session = new Session({
     title: scenario.header.title?.text ?? options.file,
     file: options.file,
     kernel,
@@ -99,7 +123,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
     boot: (name) => {
       if (options.schedule !== undefined) {
         const refusal = refuseMismatch(options.schedule, name, hashText(text));
-        if (refusal !== null) throw new ScheduleError('damaged', refusal);
+        if (refusal !== null) throw new ScheduleError('mismatch', refusal);
       }
       const machine = bootMachine({
         kernel: selectKernel(name, options.patch ?? [], options.without ?? []),
@@ -110,10 +134,10 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
       if (options.schedule !== undefined)
         machine.setChooser(plannedChoices(options.schedule.choices));
       const run = new ScenarioRun(scenario, machine, {
-        ...(options.seed === undefined ? {} : { seed: options.seed }),
+        seed,
         ...(options.schedule === undefined ? {} : { schedule: options.schedule }),
-        touch: options.touch ?? 'writable',
-        spawnFirst: (process) => spawnInit(machine, process),
+        touch: options.touch ?? configTouch(scenario) ?? 'writable',
+        spawnFirst: (process) => spawnInit(machine, process, layout),
         spawnKernelThread: (thread) => spawnKernelThread(machine, thread),
         operationDone: (last) => {
           if (long) forgetOperations(machine);
@@ -125,4 +149,8 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
       return { machine, run };
     },
   });
+  for (const { key, text: value } of scenario.header.config) {
+    if (WITHOUT_EFFECT.has(key)) session.print(`config ${key}=${value} has no effect here`, 'hint');
+  }
+  return session;
 }

@@ -397,10 +397,9 @@ export class Session implements SessionView {
           this.#pendingCommands = [...breakpoint.commands];
           return this.#end(`${label} ${breakpoint.id}, ${text}`);
         }
-        const findings = this.machine.findings();
-        if (findings.length > this.#findingsSeen) {
-          const finding = findings[this.#findingsSeen];
-          this.#findingsSeen = findings.length;
+        if (this.machine.findingCount > this.#findingsSeen) {
+          const finding = this.machine.findings()[this.#findingsSeen];
+          this.#findingsSeen = this.machine.findingCount;
           if (finding !== undefined && this.stopOnFinding) {
             return this.#end(`Finding: ${finding.kind}: ${finding.text}`);
           }
@@ -531,7 +530,7 @@ export class Session implements SessionView {
   }
 
   #stopped(text: string): void {
-    this.#findingsSeen = this.machine.findings().length;
+    this.#findingsSeen = this.machine.findingCount;
     this.machine.revive();
     this.#stop = text;
     if (text !== '') this.print(text, 'stop');

@@ -38,7 +38,7 @@ export interface Schedule {
   readonly choices: readonly ScheduleChoice[];
 }
 
-export type ScheduleErrorKind = 'not-a-schedule' | 'unknown-version' | 'damaged';
+export type ScheduleErrorKind = 'not-a-schedule' | 'unknown-version' | 'damaged' | 'mismatch';
 
 /** A word that is no usable schedule. The message is for the user. */
 export class ScheduleError extends Error {

@@ -83,7 +83,7 @@ async function runFile(
   const schedule = args.schedule === undefined ? undefined : parseSchedule(args.schedule);
   const session = openSession(text, {
     file,
-    touch: args.touch,
+    ...(args.touch === undefined ? {} : { touch: args.touch }),
     stopOnFinding: false,
     forwardOnly: scripts === undefined,
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),

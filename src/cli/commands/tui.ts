@@ -70,7 +70,7 @@ function open(file: string, args: ArgumentsCamelCase<TuiArguments>): Session {
   const schedule = args.schedule === undefined ? undefined : parseSchedule(args.schedule);
   const session = openSession(readScenarioText(file), {
     file,
-    touch: args.touch,
+    ...(args.touch === undefined ? {} : { touch: args.touch }),
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),
     ...(args.patch === undefined ? {} : { patch: args.patch }),
     ...(args.without === undefined ? {} : { without: args.without }),
