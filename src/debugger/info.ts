@@ -172,14 +172,13 @@ function scenario(session: Session): void {
   session.print(`${session.options.file} on ${kernel}, step ${step}`);
   if (statement.line > 0) session.print(`line ${statement.line}: ${statement.text}`);
   // Last, so that a pane of few rows shows it.
-  for (const { text } of read.header.about) {
-    for (const line of wrapped(text, 64)) session.print(`  ${line}`, 'hint');
-  }
+  const about = read.header.about.map(({ text }) => text).join(' ');
+  for (const line of wrapped(about, 64)) session.print(`  ${line}`.trimEnd(), 'hint');
 }
 
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
-  for (const word of text.split(/\s+/)) {
+  for (const word of text.split(/\s+/).filter((each) => each !== '')) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + word.length <= width) {
       lines[lines.length - 1] = `${last} ${word}`;

@@ -219,6 +219,10 @@ export const breakpointCommands: readonly CommandSpec[] = [
       const last = session.breakpoints.list().at(-1);
       const breakpoint = args.trim() === '' ? last : byId(session, args);
       if (breakpoint === undefined) throw new CommandError('there is no breakpoint yet');
+      session.print(
+        `commands for breakpoint ${breakpoint.id}, one a line; a line \`end\` ends them`,
+        'hint',
+      );
       session.beginCommands(breakpoint);
     },
     complete: ids,

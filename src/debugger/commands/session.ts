@@ -32,6 +32,11 @@ function help(session: Session, args: string): void {
   }
 }
 
+function restart(session: Session, kernel: string): void {
+  session.restart(kernel);
+  session.print(`${session.status().stop}, step ${session.machine.step}; c runs it`, 'stop');
+}
+
 export const sessionCommands: readonly CommandSpec[] = [
   {
     names: ['help', 'h'],
@@ -66,7 +71,7 @@ export const sessionCommands: readonly CommandSpec[] = [
     help: 'start the scenario again on another kernel; without a name, say which one runs',
     run: (session, args) => {
       if (args.trim() === '') session.print(session.kernel);
-      else session.restart(args.trim());
+      else restart(session, args.trim());
     },
   },
   {
@@ -74,7 +79,7 @@ export const sessionCommands: readonly CommandSpec[] = [
     group: 'session',
     usage: '',
     help: 'start the scenario again from the beginning; breakpoints stay',
-    run: (session) => session.restart(session.kernel),
+    run: (session) => restart(session, session.kernel),
   },
   {
     names: ['set'],
