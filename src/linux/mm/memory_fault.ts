@@ -216,8 +216,11 @@ function* wp_page_copy(vmf: vm_fault): K<number> {
 /**
  * mm/memory.c: wp_can_reuse_anon_folio() v6.18: whether ours is the only reference to the folio. If so it
  * moves to our anon_vma. Preconditions: ptl.
+ *
+ * The ptl keeps nobody else from taking references (reclaim, another sharer's fault): the early looks only
+ * save work, the one under the folio lock decides.
  */
-function wp_can_reuse_anon_folio(folio: folio, vma: vm_area_struct): boolean {
+function* wp_can_reuse_anon_folio(folio: folio, vma: vm_area_struct): K<boolean> {
   if (folio_test_ksm(folio) || folio_ref_count(folio) > 3) {
     return false;
   }
@@ -264,7 +267,7 @@ function* do_wp_page(vmf: vm_fault): K<number> {
     folio !== null &&
     vmf.page !== null &&
     folio_test_anon(folio) &&
-    (PageAnonExclusive(vmf.page) || wp_can_reuse_anon_folio(folio, vma))
+    (PageAnonExclusive(vmf.page) || (yield* wp_can_reuse_anon_folio(folio, vma)))
   ) {
     if (!PageAnonExclusive(vmf.page)) {
       SetPageAnonExclusive(vmf.page);

@@ -408,6 +408,12 @@ function* migrate_folio_move(src: folio, state: migration): K<number> {
 export function* migrateIsolatedFolio(src: folio): K<number> {
   let rc = -EAGAIN;
   for (let pass = 0; pass < NR_MAX_MIGRATE_PAGES_RETRY && rc === -EAGAIN; pass = pass + 1) {
+    if (folio_ref_count(src) === 1) {
+      // Freed under us: only the isolation's reference is left.
+      folio_clear(src, PG_active | PG_unevictable);
+      folio_put(src);
+      return 0;
+    }
     const dst = folio_alloc(0);
     if (dst === null) {
       rc = -ENOMEM;

@@ -21,7 +21,7 @@ import {
 } from '../errno.ts';
 import { fget } from '../fs/file.ts';
 import { fput, get_file } from '../fs/file_table.ts';
-import { current_mm } from '../kernel/current.ts';
+import { current, current_mm } from '../kernel/current.ts';
 import { anon_rmap } from '../kernel.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import { rb_init_root } from '../lib/rbtree.ts';
@@ -87,6 +87,7 @@ import {
   mmap_write_lock_killable,
   mmap_write_lock_nested,
   mmap_write_unlock,
+  vma_mark_attached,
   vma_mark_detached,
   vma_start_write,
 } from './mmap_lock.ts';
@@ -466,10 +467,12 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
     vm_unacct_memory(charge);
     return -ENOMEM;
   }
+  // vm_flags_clear(): write-locks the copy, as attaching it demands.
+  yield* vma_start_write(tmp);
   tmp.vm_flags = tmp.vm_flags & ~VM_LOCKED_MASK;
-  // vma_iter_bulk_store(): attached without having been write-locked, nobody can know this mm yet.
+  // vma_iter_bulk_store()
   vmaTreeStore(mm, tmp);
-  tmp.vm_refcnt = 1;
+  vma_mark_attached(tmp);
   mm.map_count = mm.map_count + 1;
   const mapping = vma_mapping(tmp);
   if (mapping !== null) {
@@ -511,6 +514,10 @@ export function* dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number> {
     yield* vma_start_write(mpnt);
     if ((mpnt.vm_flags & VM_DONTCOPY) !== 0) {
       vm_stat_account(mm, mpnt.vm_flags, -vma_pages(mpnt));
+    } else if (current().sigkill === 1) {
+      // fatal_signal_pending(): no use in copying on for a task that is being killed.
+      retval = -EINTR;
+      break;
     } else {
       retval = yield* dupVma(mm, oldmm, mpnt);
       if (retval !== 0) {

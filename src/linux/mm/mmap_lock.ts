@@ -128,16 +128,30 @@ function __is_vma_write_locked(vma: vm_area_struct): boolean {
   return vma.vm_lock_seq === mm.mm_lock_seq;
 }
 
+/** refcount_add_not_zero(&vma->vm_refcnt). */
+function refcount_add_not_zero(vma: vm_area_struct, i: number): boolean {
+  if (vma.vm_refcnt === 0) {
+    return false;
+  }
+  vma.vm_refcnt = vma.vm_refcnt + i;
+  return true;
+}
+
+/** refcount_dec_and_test(&vma->vm_refcnt). */
+function refcount_dec_and_test(vma: vm_area_struct): boolean {
+  vma.vm_refcnt = vma.vm_refcnt - 1;
+  return vma.vm_refcnt === 0;
+}
+
 /**
  * mm/mmap_lock.c: __vma_enter_locked() v6.18: announces a writer and waits for the readers. False when
  * the VMA is detached: nobody can read-lock it then. Sleeps.
  */
 function* __vma_enter_locked(vma: vm_area_struct, detaching: boolean): K<boolean> {
   const tgt_refcnt = detaching ? VMA_LOCK_OFFSET : VMA_LOCK_OFFSET + 1;
-  if (vma.vm_refcnt === 0) {
+  if (!refcount_add_not_zero(vma, VMA_LOCK_OFFSET)) {
     return false;
   }
-  vma.vm_refcnt = vma.vm_refcnt + VMA_LOCK_OFFSET;
   // From here on new readers fail; the last one to leave makes this true.
   yield* block(vma_readers_gone, vma_lock_word(vma), tgt_refcnt);
   return true;
@@ -204,8 +218,7 @@ export function vma_mark_attached(vma: vm_area_struct): void {
 export function* vma_mark_detached(vma: vm_area_struct): K {
   vma_assert_write_locked(vma);
   vma_assert_attached(vma);
-  vma.vm_refcnt = vma.vm_refcnt - 1;
-  if (vma.vm_refcnt !== 0) {
+  if (!refcount_dec_and_test(vma)) {
     if (yield* __vma_enter_locked(vma, true)) {
       const detached = __vma_exit_locked(vma);
       WARN_ON_ONCE(!detached, 'vma still attached');

@@ -569,14 +569,17 @@ function* try_to_unmap_one(
         return false;
       }
       if (!folio_test_swapbacked(folio)) {
-        // MADV_FREE: dropped without a copy, unless somebody has used it since.
+        // MADV_FREE: dropped without a copy, unless somebody has used it since. The counts are read first:
+        // a user marks the folio dirty before it drops its reference, so that one of the two is seen.
+        const ref_count = folio_ref_count(folio);
+        const map_count = folio_mapcount(folio);
         if (folio_test_dirty(folio) && (vma.vm_flags & VM_DROPPABLE) === 0) {
           set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
           folio_set(folio, PG_swapbacked);
           page_vma_mapped_walk_done(pvmw);
           return false;
         }
-        if (folio_ref_count(folio) !== 1 + folio_mapcount(folio)) {
+        if (ref_count !== 1 + map_count) {
           set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
           page_vma_mapped_walk_done(pvmw);
           return false;

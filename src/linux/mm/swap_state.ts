@@ -29,6 +29,7 @@ import {
   swap_entry_swapped,
   swap_free,
   swapcache_prepare,
+  vm_swap_full,
 } from './swapfile.ts';
 
 /** swap_cache_get_folio(): the cached folio with a reference, or NULL. */
@@ -89,7 +90,8 @@ export function free_folio_and_swap_cache(folio: folio): void {
 
 /**
  * mm/swapfile.c: free_swap_and_cache() v6.18: a zapped entry lets go of its slot. If then only the swap
- * cache uses the slot, its folio leaves the cache, unless it is locked, mapped or being written.
+ * cache uses the slot, its folio leaves the cache, unless it is locked or being written; a mapped one only
+ * when swap space is short (__try_to_reclaim_swap() with TTRS_UNMAPPED | TTRS_FULL).
  */
 export function free_swap_and_cache(entry: swp_entry_t): void {
   swap_free(entry);
@@ -98,7 +100,8 @@ export function free_swap_and_cache(entry: swp_entry_t): void {
     return;
   }
   folio_get(folio);
-  if (folio._mapcount < 0 && !folio_test_writeback(folio) && !folio_swapped(folio)) {
+  const need_reclaim = folio._mapcount < 0 || vm_swap_full();
+  if (need_reclaim && !folio_test_writeback(folio) && !folio_swapped(folio)) {
     swap_cache_del_folio(folio);
     folio_set(folio, PG_dirty);
   }

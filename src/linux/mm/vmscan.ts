@@ -106,6 +106,9 @@ function* pageout(folio: folio): K<boolean> {
   if (folio_free_swap(folio)) {
     // Nobody names the slot any more: no need to write.
     folio_unlock(folio);
+    if (!folio_test_writeback(folio)) {
+      folio_clear(folio, PG_reclaim);
+    }
     return true;
   }
   const entry = folio.private;
