@@ -1,4 +1,4 @@
-title    Tour 7: two tasks at once
+title    Tour 8: two tasks at once
 about    mprotect splits a VMA while a migration walk looks for the page. The root lock of the
 about    anon_vma family decides who waits. :task NAME lets a task run next; :choices lists them.
 kernels  v6.18
