@@ -2,8 +2,9 @@
  * The processor under the simulated kernel: the memory of the machine that is running now, and the
  * step hook that the build puts before every kernel statement.
  *
- * `cpu` is the one mutable object of module scope below `cli`. It holds the arrays of the *active*
- * machine (machine.ts: activate()); kernel code, accessors and locks all work on it, so that a field
+ * `cpu` holds the arrays of the *active* machine. What else of module scope belongs to the active
+ * machine (task blocks, event log, chooser, sink of findings) changes with it in activate()
+ * (machine.ts) and nowhere else. Kernel code, accessors and locks all work on it, so that a field
  * access is two loads and no lookup. Nothing keeps a reference to these arrays across activate() or
  * growth: read them through `cpu` each time.
  *
