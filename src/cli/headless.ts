@@ -55,9 +55,11 @@ export class Headless {
     process.on('SIGINT', onInterrupt);
     try {
       // The commands of a breakpoint can set it going again.
-      while (session.busy && !(this.interrupted && session.status().running === false)) {
-        if (session.pump(SLICE) === 'stopped') this.#flush();
-        if (progress && Date.now() - shown > PROGRESS) {
+      while (session.busy) {
+        if (session.pump(SLICE) === 'stopped') {
+          if (shown > 0) process.stderr.write('\r\x1b[K');
+          this.#flush();
+        } else if (progress && Date.now() - shown > PROGRESS) {
           shown = Date.now();
           process.stderr.write(`\r\x1b[K${this.#progress()}`);
         }

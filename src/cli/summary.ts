@@ -47,7 +47,8 @@ function replay(
 ): { readonly schedule: string; readonly command: string } | null {
   const { session } = run;
   const races = session.run.scenario.statements.some((s) => s.kind === 'race');
-  const worth = (args.seed ?? 0) !== 0 || count.findings + count.failed > 0;
+  const inFile = session.run.scenario.header.config.find((c) => c.key === 'seed')?.value;
+  const worth = (args.seed ?? inFile ?? 0) !== 0 || count.findings + count.failed > 0;
   if (!races || !worth || args.schedule !== undefined) return null;
   const schedule = printSchedule(scheduleOf(session.run, session.kernel));
   const words = ['rmapdbg', 'run', session.options.file, '--kernel', session.kernel];

@@ -2,7 +2,7 @@
  * A recorded program, `strace -f`, as a scenario. The second half of the reading: whole calls to
  * operations, in program order, with the files behind their descriptors.
  */
-import type { Actor, Operation, Scenario } from './ast.ts';
+import type { Actor, Expr, Operation, Scenario } from './ast.ts';
 import { headerOf } from './ast.ts';
 import { calls } from './calls.ts';
 import { cloneFlags } from './check.ts';
@@ -37,6 +37,10 @@ const memoryOptions: ReadonlySet<number | undefined> = new Set([
   constantValue('PR_SET_THP_DISABLE'),
 ]);
 
+/** Arguments kept to be shared, and the longest of them. */
+const maxShared = 20_000;
+const maxSharedLength = 200;
+
 const cloneFiles = constantValue('CLONE_FILES') ?? 0;
 
 /** Calls whose effect on memory is lost when they are skipped. */
@@ -63,6 +67,7 @@ class TraceReader {
   readonly #exitedProcesses = new Set<number>();
   readonly #followed = new Map<string, number>();
   readonly #operations: Operation[] = [];
+  readonly #arguments = new Map<string, Expr>();
   #notes: TraceNote[] = [];
   #skipped = new Map<string, number>();
 
@@ -211,7 +216,9 @@ class TraceReader {
     try {
       const actor = pidActor(call.pid, span);
       const time = call.time === undefined ? {} : { time: call.time };
-      const operation = readOperation(cursor, { origin: 'trace', actor, span, ...time });
+      const operation = this.#share(
+        readOperation(cursor, { origin: 'trace', actor, span, ...time }),
+      );
       const child = childOf(operation.callee, operation.args, operation.expectedResult);
       // A child known by other means than the result: the call's end is not in the log.
       if (call.child === undefined || child === undefined) return operation;
@@ -221,6 +228,29 @@ class TraceReader {
       this.#note(call.line, `${call.name} cannot be read: ${error.message}`);
       return undefined;
     }
+  }
+
+  /**
+   * Arguments that are written alike are one object: of a long log they are most of the memory. Only
+   * numbers and flags, which no error can concern later: a shared one stands where it was first.
+   */
+  #share(operation: Operation): Operation {
+    const args = operation.args.map((arg) => this.#shared(arg));
+    const result = operation.expectedResult;
+    if (result?.kind !== 'value') return { ...operation, args };
+    return { ...operation, args, expectedResult: { ...result, value: this.#shared(result.value) } };
+  }
+
+  #shared(arg: Expr): Expr {
+    if (!isPlain(arg)) return arg;
+    const { offset, length } = arg.span;
+    if (length > maxSharedLength) return arg;
+    const text = this.#source.text.slice(offset, offset + length);
+    const known = this.#arguments.get(text);
+    if (known?.kind === arg.kind) return known;
+    if (this.#arguments.size >= maxShared) this.#arguments.clear();
+    this.#arguments.set(text, arg);
+    return arg;
   }
 
   #task(pid: number): TraceTask {
@@ -246,6 +276,21 @@ class TraceReader {
 
   #note(line: number, message: string): void {
     if (this.#notes.length < maxNotes) this.#notes.push({ line, message });
+  }
+}
+
+/** Numbers and constants joined with |: nothing that must be evaluated. */
+function isPlain(expr: Expr): boolean {
+  switch (expr.kind) {
+    case 'number':
+    case 'constant':
+      return true;
+    case 'unary':
+      return isPlain(expr.operand);
+    case 'binary':
+      return expr.operator === '|' && isPlain(expr.left) && isPlain(expr.right);
+    default:
+      return false;
   }
 }
 
