@@ -144,6 +144,7 @@ test('gdb habits of looking: locals, formats, a place, a short backtrace', () =>
   expect(run(session, 'print visits')).toBe('visits = 1');
   expect(run(session, 'print/x 255')).toBe('255 = 0xff');
   expect(run(session, 'print/s 1')).toBe('print takes /x or /d, not /s');
+  expect(run(session, 'break 350')).toMatch(/anon_vma_chain\.ts:350$/);
   expect(run(session, 'bt 2').split('\n')).toHaveLength(2);
   expect(run(session, 'frame 1').split('\n')).toHaveLength(1);
   expect(run(session, 'list try_to_unmap')).toContain('function* try_to_unmap(');

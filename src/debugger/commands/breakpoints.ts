@@ -30,16 +30,17 @@ function partsOf(args: string): Parts {
   };
 }
 
-function hereLocation(session: Session): string {
+/** A line of the file shown; without a number the one about to run. */
+function hereLocation(session: Session, line = ''): string {
   const source = session.source();
   if (source.line === 0)
     throw new CommandError('no kernel function is running here: give a location');
-  return `${source.file}:${source.line}`;
+  return `${source.file}:${line === '' ? source.line : line}`;
 }
 
 function set(session: Session, args: string, temporary: boolean, log: string | null): Breakpoint {
   const { location, task, condition } = partsOf(args);
-  const spec = location === '' ? hereLocation(session) : location;
+  const spec = /^\d*$/.test(location) ? hereLocation(session, location) : location;
   const breakpoint = session.breakpoints.add({
     ...resolveLocation(spec),
     spec,
@@ -84,7 +85,7 @@ export const breakpointCommands: readonly CommandSpec[] = [
   {
     names: ['break', 'b'],
     group: 'breakpoints',
-    usage: '[FUNCTION | FILE:LINE | SYSTEM:EVENT] [task NAME] [if EXPR]',
+    usage: '[FUNCTION | LINE | FILE:LINE | SYSTEM:EVENT] [task NAME] [if EXPR]',
     help: 'stop at a kernel function, line or event; globs name several; fields of the event may stand in EXPR',
     run: (session, args) => void set(session, args, false, null),
     complete: locations,
