@@ -52,6 +52,7 @@ export const commandWords: readonly string[] = [
   'up',
   'down',
   'list',
+  'echo',
   'kernel',
   'diff',
   'explore',

@@ -15,6 +15,7 @@ import { operationNames } from '../linux/operations.ts';
 import { ENDLESS } from '../sim/cpu.ts';
 import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
 import { type Schedule, scheduleChoices } from '../sim/schedule.ts';
+import { conditionById } from '../sim/wait.ts';
 import { type ArgumentValue, evaluateArgument, type Names } from './arguments.ts';
 import type {
   Actor,
@@ -543,6 +544,7 @@ export class ScenarioRun {
       (task, column) => race.flights[column] !== null && this.machine.enabled(task),
     );
     if (enabled.length === 0) {
+      if (this.#leaveRace(race)) return null;
       const waits = race.tasks
         .filter((task) => this.machine.block(task).op !== 0)
         .map((task) => this.machine.names[task] ?? String(task));
@@ -566,6 +568,22 @@ export class ScenarioRun {
       picks: race.picks + 1,
     });
     return null;
+  }
+
+  /** Ends a race in which all that is left waits for a process outside it (vfork): later lines are the child's. */
+  #leaveRace(race: RaceState): boolean {
+    const left = race.flights.filter((flight) => flight !== null);
+    const waitsForProcess = ({ task }: Flight): boolean =>
+      conditionById(this.machine.block(task).wait_kind).name === 'completion';
+    if (race.queues.some((queue) => queue.length > 0) || !left.every(waitsForProcess)) return false;
+    this.state = {
+      ...this.state,
+      race: null,
+      races: this.state.races + 1,
+      waiting: [...this.state.waiting, ...left],
+    };
+    this.passStatement();
+    return true;
   }
 
   #setRace(race: RaceState): void {

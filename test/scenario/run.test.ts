@@ -31,6 +31,14 @@ describe('actors', () => {
     expect([...run.state.actors.keys()]).toEqual(['kernel', 'A']);
   });
 
+  test('a vfork in a race waits for its child after the race', () => {
+    const run = runAll(
+      `A: p = ${MAP}\nrace {\n  A: B = vfork()\n  kernel: settle()\n}\nB: store(p, 1)\nB: exit(0)\nA: load(p) = 1\n`,
+    );
+    expect(run.reports()).toEqual([]);
+    expect(run.state.waiting).toEqual([]);
+  });
+
   test('a process may be called what it likes', () => {
     const run = runAll(`kid: p = ${MAP}\nkid: store(p, 1)\n`);
     expect([...run.state.actors.keys()]).toEqual(['kid']);
