@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { start } from '../support/pty.ts';
 import { folder, rmapdbg } from './program.ts';
 
 const first = 'A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n';
@@ -106,6 +107,32 @@ describe.concurrent('bad usage, code 2', () => {
     expect(err).not.toContain('internal');
     expect(code).toBe(2);
   });
+});
+
+test.each([
+  ['arity.mm', 'arity.mm:2:4: error: munmap takes 2 arguments'],
+  ['binary.mm', 'binary.mm: is a binary file'],
+  ['missing.mm', 'missing.mm: no such file'],
+])('on a terminal %s is told before the screen is taken', async (file, error) => {
+  const screen = start([path.join(cwd, file)]);
+  let written = '';
+  screen.pty.onData((data) => {
+    written += data;
+  });
+  await screen.until(error);
+  expect((await screen.exit).exitCode).toBe(2);
+  expect(written).not.toContain('\x1b[?1049h');
+});
+
+test('a statement that means nothing does not end the session on the screen', async () => {
+  const screen = start([path.join(cwd, 'expect-function.mm')]);
+  await screen.until('line 1: A: p = mmap');
+  screen.type(':continue\r');
+  await screen.until(/expect-function.mm:2:8: error/);
+  screen.type('q');
+  await screen.until(/quit/i);
+  screen.type('y');
+  expect((await screen.exit).exitCode).toBe(0);
 });
 
 test('one bad file does not keep the others from being run', async () => {
