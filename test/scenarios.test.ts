@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSession } from '../src/debugger/open.ts';
 import type { Session } from '../src/debugger/session.ts';
+import type { TouchPolicy } from '../src/scenario/trace-run.ts';
 
 const folder = path.resolve(import.meta.dirname, '../scenarios');
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -13,8 +14,8 @@ const textOf = (file: string): string => readFileSync(path.join(folder, file), '
 const index = textOf('README.md');
 
 /** The scenario at its end, without stopping at breakpoints or findings on the way. */
-function runToEnd(file: string, seed: number): Session {
-  const session = openSession(textOf(file), { file, seed, stopOnFinding: false });
+function runToEnd(file: string, seed: number, touch: TouchPolicy = 'writable'): Session {
+  const session = openSession(textOf(file), { file, seed, touch, stopOnFinding: false });
   if ('errors' in session) throw session.errors[0];
   for (let stops = 0; !session.finished; stops++) {
     expect(stops).toBeLessThan(1000);
@@ -58,6 +59,14 @@ test.each(races)('%s runs as it says whatever the interleaving', (file) => {
     expect(complaints(runToEnd(file, seed)), `seed ${seed}`).toEqual([]);
   }
   expect(hashes(runToEnd(file, 7))).toEqual(hashes(runToEnd(file, 7)));
+});
+
+const traces = files.filter((file) => file.endsWith('.strace'));
+
+test.each(traces)('%s has no divergence with every page touched, or none', (file) => {
+  for (const touch of ['none', 'all'] as const) {
+    expect(complaints(runToEnd(file, 0, touch)), touch).toEqual([]);
+  }
 });
 
 describe('the index', () => {
