@@ -59,6 +59,7 @@ import { sys_brk, sys_mmap } from './mm/mmap.ts';
 import { do_mprotect_pkey } from './mm/mprotect.ts';
 import { mremap } from './mm/mremap.ts';
 import { do_mseal } from './mm/mseal.ts';
+import { sys_msync } from './mm/msync.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
 import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
@@ -421,9 +422,8 @@ function* op_settle(_op: Operation): K<number> {
   return 0;
 }
 
-/** msync(2) without writeback: nothing that memory management shows changes. */
-function* no_effect(_op: Operation): K<number> {
-  return 0;
+function* op_msync(op: Operation): K<number> {
+  return yield* sys_msync(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
 }
 
 const table: Readonly<Record<string, Handler>> = {
@@ -440,7 +440,7 @@ const table: Readonly<Record<string, Handler>> = {
   mlockall: op_mlockall,
   munlockall: op_munlockall,
   mseal: op_mseal,
-  msync: no_effect,
+  msync: op_msync,
   load: op_load,
   store: op_store,
   touch: op_touch,

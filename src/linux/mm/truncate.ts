@@ -1,6 +1,5 @@
 /**
- * mm/truncate.c and mm/memory.c: unmap_mapping_range() v6.18: a file gets shorter or a hole: its pages leave
- * every page table, then the page cache.
+ * mm/truncate.c v6.18: a file gets shorter or a hole: its pages leave every page table, then the page cache.
  *
  * Lock tree: mapping->invalidate_lock (the caller), then i_mmap_rwsem and ptls, then folio locks.
  * Fidelity: dup (order, second unmapping after the removal), custom (batches).
@@ -8,9 +7,7 @@
 import type { K } from '../../sim/wait.ts';
 import type { address_space, inode } from '../mm_types.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
-import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
-import { type zap_details, zap_page_range_single } from './memory.ts';
-import { FS_DISK, PAGE_SIZE, vma_pages } from './mm.ts';
+import { FS_DISK, PAGE_SIZE } from './mm.ts';
 import {
   __filemap_remove_folio,
   filemap_get_folio,
@@ -24,40 +21,7 @@ import { store_content } from './page_content.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
 import { folio_mapped } from './rmap/anon_vma_life.ts';
 import { folio_put } from './swap.ts';
-import { i_mmap_lock_read, i_mmap_unlock_read } from './vma_link.ts';
-
-/** mm/memory.c: unmap_mapping_pages() v6.18: clears the entries of a range of pages in all VMAs of a file. */
-export function* unmap_mapping_pages(
-  mapping: address_space,
-  start: number,
-  nr: number,
-  even_cows: boolean,
-): K {
-  const details: zap_details = { even_cows, drop_markers: false };
-  const last_index = start + nr - 1;
-  yield* i_mmap_lock_read(mapping);
-  let vma = vma_interval_tree_iter_first(mapping.i_mmap, start, last_index);
-  while (vma !== null) {
-    const first = Math.max(start, vma.vm_pgoff);
-    const last = Math.min(last_index, vma.vm_pgoff + vma_pages(vma) - 1);
-    const address = vma.vm_start + (first - vma.vm_pgoff) * PAGE_SIZE;
-    yield* zap_page_range_single(vma, address, (last - first + 1) * PAGE_SIZE, details);
-    vma = vma_interval_tree_iter_next(vma, start, last_index);
-  }
-  i_mmap_unlock_read(mapping);
-}
-
-/** mm/memory.c: unmap_mapping_range() v6.18: `holelen` 0 = to the end of the file. */
-export function* unmap_mapping_range(
-  mapping: address_space,
-  holebegin: number,
-  holelen: number,
-  even_cows: boolean,
-): K {
-  const start = Math.floor(holebegin / PAGE_SIZE);
-  const nr = holelen === 0 ? MAX_FILE_PAGES - start : Math.ceil(holelen / PAGE_SIZE);
-  yield* unmap_mapping_pages(mapping, start, nr, even_cows);
-}
+import { unmap_mapping_folio, unmap_mapping_range } from './unmap_mapping.ts';
 
 /**
  * mm/truncate.c: truncate_inode_pages_range() v6.18: removes the pages of [lstart, lend] (bytes, inclusive;
@@ -95,7 +59,7 @@ export function* truncate_inode_pages_range(
         yield* folio_wait_writeback(folio);
         if (folio_mapped(folio)) {
           // truncate_cleanup_folio(): mapped again since the file was unmapped.
-          yield* unmap_mapping_pages(mapping, index, 1, false);
+          yield* unmap_mapping_folio(mapping, folio);
         }
         folio_cancel_dirty(folio);
         __filemap_remove_folio(folio);
