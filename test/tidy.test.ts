@@ -126,12 +126,13 @@ test('the index of scenarios names each of them', () => {
 test('rooms keep to their directions', () => {
   const forbidden: Readonly<Record<string, RegExp>> = {
     base: /from '\.\.\//,
-    sim: /\/(linux|check|scenario|explore|debugger|tui|cli)\//,
-    linux: /\/(check|scenario|explore|debugger|tui|cli)\//,
-    check: /\/(scenario|explore|debugger|tui|cli)\//,
-    scenario: /\/(check|explore|debugger|tui|cli)\//,
+    sim: /\/(linux|check|scenario|explore|conform|debugger|tui|cli)\//,
+    linux: /\/(check|scenario|explore|conform|debugger|tui|cli)\//,
+    check: /\/(scenario|explore|conform|debugger|tui|cli)\//,
+    scenario: /\/(check|explore|conform|debugger|tui|cli)\//,
+    conform: /\/(explore|debugger|tui|cli)\//,
     debugger: /\/(tui|cli)\//,
-    tui: /\/(linux|sim|check|scenario|explore|cli)\//,
+    tui: /\/(linux|sim|check|scenario|explore|conform|cli)\//,
   };
   const wrong = Object.entries(forbidden).flatMap(([room, pattern]) =>
     filesBelow(`src/${room}`, /\.tsx?$/).flatMap((file) =>

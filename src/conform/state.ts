@@ -1,0 +1,359 @@
+/**
+ * The state of a machine in the recording format. Read from memory with the judges' readers, not with the
+ * kernel's walks: what is printed does not depend on the code that it is to prove right.
+ */
+import {
+  EXCLUSIVE,
+  entryFrame,
+  entryKind,
+  inSwapCache,
+  listEntries,
+  mappingObject,
+  PRESENT,
+  type RawPage,
+  rawPage,
+  SPECIAL,
+  SWAPBACKED,
+  scanTables,
+  treeNodes,
+  WRITE,
+} from '../check/raw.ts';
+import { mmOfTask, vmasOf, vmFlagCodes } from '../linux/describe.ts';
+import { load_content } from '../linux/mm/page_content.ts';
+import { PG_dirty, PG_lru, PG_mlocked, PG_unevictable } from '../linux/mm/page-flags.ts';
+import {
+  _PAGE_DIRTY,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  PTE_MARKER_UFFD_WP,
+} from '../linux/mm/pgtable.ts';
+import {
+  type address_space,
+  type anon_vma,
+  anon_vma_chain_cachep,
+  mem_map,
+  type mm_struct,
+  vm_area_cachep,
+  type vm_area_struct,
+} from '../linux/mm_types.ts';
+import { cpu } from '../sim/cpu.ts';
+import { allEvents, eventAt, eventTypeAt } from '../sim/event.ts';
+import type { Machine } from '../sim/machine.ts';
+import { type Obj, serialOf } from '../sim/struct.ts';
+import type {
+  AnonVmaState,
+  PageName,
+  PageState,
+  ProcessState,
+  PteState,
+  State,
+  TreeEntry,
+  VmaState,
+} from './format.ts';
+
+const avcOfLink = anon_vma_chain_cachep.container('same_vma');
+const avcOfNode = anon_vma_chain_cachep.container('rb');
+const vmaOfNode = vm_area_cachep.container('shared_rb');
+
+/** Small numbers for things, in the order in which they are first asked for. */
+class Names {
+  readonly #names = new Map<number, number>();
+  #last = 0;
+
+  of(key: number): number {
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = ++this.#last;
+      this.#names.set(key, name);
+    }
+    return name;
+  }
+
+  forget(key: number): void {
+    this.#names.delete(key);
+  }
+
+  /** Forgets all but these: who comes back is somebody else. */
+  keep(keys: ReadonlySet<number>): void {
+    for (const key of this.#names.keys()) if (!keys.has(key)) this.#names.delete(key);
+  }
+}
+
+/** Names of objects by allocation number, which no other object of the type ever gets. */
+class ObjectNames<T extends Obj> {
+  readonly #names = new Names();
+
+  of(object: T): number {
+    return this.#names.of(serialOf(object));
+  }
+}
+
+/** What is met while one state is read. */
+interface Reading {
+  readonly slots: Map<mm_struct, number>;
+  readonly vmas: Set<vm_area_struct>;
+  readonly avs: Set<anon_vma>;
+  readonly files: Map<address_space, string>;
+  readonly pages: Map<PageName, PageState>;
+  readonly frames: Set<number>;
+  readonly swapEntries: Set<number>;
+}
+
+const markers: Readonly<Record<number, string>> = {
+  [PTE_MARKER_GUARD]: 'guard',
+  [PTE_MARKER_UFFD_WP]: 'uffd_wp',
+  [PTE_MARKER_POISONED]: 'poison',
+};
+
+const KSM = 3;
+const ANON = 1;
+
+/** Reads states of one machine one after the other; names live from one to the next. */
+export class StateReader {
+  readonly #machine: Machine;
+  readonly #arena: readonly [from: number, to: number];
+  readonly #named: ReadonlyMap<address_space, string>;
+  readonly #vmas = new ObjectNames<vm_area_struct>();
+  readonly #avs = new ObjectNames<anon_vma>();
+  readonly #pages = new Names();
+  readonly #swaps = new Names();
+  readonly #unnamed = new ObjectNames<address_space>();
+  #eventsSeen = 0;
+
+  constructor(
+    machine: Machine,
+    arena: readonly [from: number, to: number],
+    named: ReadonlyMap<address_space, string>,
+  ) {
+    this.#machine = machine;
+    this.#arena = arena;
+    this.#named = named;
+  }
+
+  /** The state now, of the processes that these tasks are. */
+  read(tasks: ReadonlyMap<number, number>): State {
+    this.#machine.activate();
+    this.#forgetFreedPages();
+    const reading: Reading = {
+      slots: new Map(),
+      vmas: new Set(),
+      avs: new Set(),
+      files: new Map(),
+      pages: new Map(),
+      frames: new Set(),
+      swapEntries: new Set(),
+    };
+    const mms = new Map<number, mm_struct>();
+    for (const [slot, task] of [...tasks].sort(([a], [b]) => a - b)) {
+      const mm = mmOfTask(this.#machine, task);
+      if (mm === null) continue;
+      mms.set(slot, mm);
+      reading.slots.set(mm, slot);
+    }
+    const vmas = new Map([...mms].map(([slot, mm]) => [slot, this.#vmaStates(mm, reading)]));
+    const procs = new Map<number, ProcessState>();
+    for (const [slot, mm] of mms) {
+      const ptes = this.#pteStates(mm, reading);
+      procs.set(slot, { locked: mm.locked_vm, vmas: vmas.get(slot) ?? [], ptes });
+    }
+    this.#pages.keep(reading.frames);
+    this.#swaps.keep(reading.swapEntries);
+    return {
+      procs,
+      avs: this.#anonVmaStates(reading),
+      files: this.#fileStates(reading),
+      pages: reading.pages,
+    };
+  }
+
+  /** A frame that was freed holds another page when it is met again. */
+  #forgetFreedPages(): void {
+    const freed = allEvents().find(({ name }) => name === 'kmem:mm_page_free')?.id;
+    for (let n = this.#eventsSeen; n < cpu.event_count; n++) {
+      if (eventTypeAt(n) !== freed) continue;
+      const [page, order] = eventAt(n).values;
+      const first = (page as { readonly pfn: number }).pfn;
+      for (let i = 0; i < 2 ** (order as number); i++) this.#pages.forget(first + i);
+    }
+    this.#eventsSeen = cpu.event_count;
+  }
+
+  // ---------------------------------------------------------------- VMAs
+
+  #vmaStates(mm: mm_struct, reading: Reading): VmaState[] {
+    const [from, to] = this.#arena;
+    const inArena = vmasOf(mm).filter(({ vm_start, vm_end }) => vm_start < to && vm_end > from);
+    return inArena.map((vma) => this.#vmaState(vma, reading));
+  }
+
+  #vmaState(vma: vm_area_struct, reading: Reading): VmaState {
+    reading.vmas.add(vma);
+    const chain = listEntries(vma.anon_vma_chain).map((link) => avcOfLink(link).anon_vma);
+    for (const av of chain) reading.avs.add(av).add(av.root);
+    if (vma.anon_vma !== null) reading.avs.add(vma.anon_vma);
+    const mapping = vma.vm_file?.f_mapping ?? null;
+    return {
+      id: this.#vmas.of(vma),
+      start: vma.vm_start,
+      end: vma.vm_end,
+      flags: vmFlagCodes(vma.vm_flags),
+      pgoff: vma.vm_pgoff,
+      file: mapping === null ? null : this.#file(mapping, reading),
+      anonVma: vma.anon_vma === null ? null : this.#avs.of(vma.anon_vma),
+      chain: chain.map((av) => this.#avs.of(av)),
+    };
+  }
+
+  #file(mapping: address_space, reading: Reading): string {
+    const name = this.#named.get(mapping) ?? `s${this.#unnamed.of(mapping) - 1}`;
+    reading.files.set(mapping, name);
+    return name;
+  }
+
+  // ---------------------------------------------------------------- page tables and pages
+
+  #pteStates(mm: mm_struct, reading: Reading): Map<number, PteState> {
+    const [from, to] = this.#arena;
+    const ptes = new Map<number, PteState>();
+    scanTables(mm.pgd, (address, value) => {
+      if (address < from || address >= to) return;
+      ptes.set(address, this.#entry(value, reading));
+    });
+    return ptes;
+  }
+
+  #entry(value: number, reading: Reading): PteState {
+    switch (entryKind(value)) {
+      case 'present':
+        return this.#presentEntry(value, reading);
+      case 'swap': {
+        // Type and offset.
+        const entry = value & ~0x1f;
+        reading.swapEntries.add(entry);
+        const exclusive = (value & SWAP_EXCLUSIVE) !== 0;
+        return { kind: 's', ref: this.#swaps.of(entry), bits: exclusive ? 'x' : '' };
+      }
+      case 'migration':
+        return { kind: 't', ref: null, bits: '' };
+      default: {
+        const marker = entryFrame(value);
+        return { kind: 'm', ref: markers[marker] ?? String(marker), bits: '' };
+      }
+    }
+  }
+
+  #presentEntry(value: number, reading: Reading): PteState {
+    const bits =
+      ((value & WRITE) === 0 ? '' : 'w') +
+      ((value & _PAGE_DIRTY) === 0 ? '' : 'd') +
+      ((value & PRESENT) === 0 ? 'n' : '');
+    if ((value & SPECIAL) !== 0) return { kind: 'z', ref: null, bits };
+    const page = rawPage(entryFrame(value));
+    const isFile = (page.mapping & ANON) === 0;
+    const name = isFile ? this.#filePage(page, reading) : this.#pages.of(page.pfn);
+    if (!isFile) reading.frames.add(page.pfn);
+    if (!reading.pages.has(name)) {
+      reading.pages.set(name, isFile ? filePage(page) : this.#anonPage(page, reading));
+    }
+    return { kind: isFile ? 'f' : 'p', ref: name, bits };
+  }
+
+  /** `f0:3`; a page that left its file while it was mapped has no name there. */
+  #filePage(page: RawPage, reading: Reading): string {
+    const mapping = mappingObject(page) as address_space | null;
+    return `${mapping === null ? '?' : this.#file(mapping, reading)}:${page.index}`;
+  }
+
+  #anonPage(page: RawPage, reading: Reading): PageState {
+    const isKsm = (page.mapping & KSM) === KSM;
+    const av = isKsm ? null : (mappingObject(page) as anon_vma);
+    if (av !== null) reading.avs.add(av).add(av.root);
+    const cached = inSwapCache(page);
+    const flags = [
+      (page.flags & EXCLUSIVE) === 0 ? '' : 'excl',
+      (page.flags & SWAPBACKED) === 0 ? '' : 'sb',
+      (page.flags & PG_dirty) === 0 ? '' : 'dirty',
+      cached ? 'sc' : '',
+      ...lruFlags(page),
+    ];
+    return {
+      ...plainPage(page),
+      kind: isKsm ? 'ksm' : 'anon',
+      anonVma: av === null ? null : this.#avs.of(av),
+      index: isKsm ? null : page.index,
+      refcount: cached ? null : page.refcount,
+      flags: flags.filter((flag) => flag !== '').join(' '),
+    };
+  }
+
+  // ---------------------------------------------------------------- anon_vmas and files
+
+  #tree(vmas: readonly vm_area_struct[], reading: Reading): TreeEntry[] {
+    return vmas.map((vma) => {
+      const slot = vma.vm_mm === null ? undefined : reading.slots.get(vma.vm_mm);
+      if (slot === undefined || !reading.vmas.has(vma)) return [null, null];
+      return [slot, this.#vmas.of(vma)];
+    });
+  }
+
+  #anonVmaStates(reading: Reading): Map<number, AnonVmaState> {
+    const states = new Map<number, AnonVmaState>();
+    const byName = [...reading.avs].sort((a, b) => this.#avs.of(a) - this.#avs.of(b));
+    for (const av of byName) {
+      const links = treeNodes(av.rb_root).map(({ at }) => avcOfNode(at).vma);
+      // The parent may be gone: nobody but its child points to it.
+      const parent = av.parent !== null && reading.avs.has(av.parent) ? av.parent : null;
+      states.set(this.#avs.of(av), {
+        root: this.#avs.of(av.root),
+        parent: parent === null ? null : this.#avs.of(parent),
+        refcount: av.refcount,
+        numChildren: av.num_children,
+        numActiveVmas: av.num_active_vmas,
+        tree: this.#tree(links, reading),
+      });
+    }
+    return states;
+  }
+
+  #fileStates(reading: Reading): Map<string, TreeEntry[]> {
+    const states = new Map<string, TreeEntry[]>();
+    for (const [mapping, name] of reading.files) {
+      const vmas = treeNodes(mapping.i_mmap).map(({ at }) => vmaOfNode(at));
+      states.set(name, this.#tree(vmas, reading));
+    }
+    return states;
+  }
+}
+
+/** Bit of a swap entry: no other mm has it. */
+const SWAP_EXCLUSIVE = 1 << 3;
+
+function lruFlags(page: RawPage): string[] {
+  return [
+    (page.flags & PG_lru) === 0 ? 'nolru' : '',
+    (page.flags & PG_unevictable) === 0 ? '' : 'unev',
+    (page.flags & PG_mlocked) === 0 ? '' : 'ml',
+  ];
+}
+
+function plainPage(page: RawPage): PageState {
+  return {
+    kind: 'file',
+    anonVma: null,
+    index: null,
+    mapcount: page.mapcount,
+    refcount: null,
+    flags: '',
+    byte: load_content(mem_map.at(page.pfn).content, 0),
+    head: null,
+    entire: null,
+    largeMapcount: null,
+    items: [],
+  };
+}
+
+/** Dirtiness and references of page-cache pages are not recorded. */
+function filePage(page: RawPage): PageState {
+  const flags = lruFlags(page).filter((flag) => flag !== '');
+  return { ...plainPage(page), flags: flags.join(' ') };
+}
