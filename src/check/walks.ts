@@ -30,6 +30,13 @@ function addrOf(value: LoggedEvent['values'][number]): number {
   return typeof value === 'object' && value !== null && 'addr' in value ? value.addr : 0;
 }
 
+/** Whether the object in an event was freed since; its slot may have been given out again. */
+function isGone(value: LoggedEvent['values'][number]): boolean {
+  if (typeof value !== 'object' || value === null || !('serial' in value)) return false;
+  const isLive = (cpu.heap[value.addr] as number) % 4 === 1;
+  return !isLive || cpu.heap[value.addr + 1] !== value.serial;
+}
+
 function pfnOf(value: LoggedEvent['values'][number]): number {
   return typeof value === 'object' && value !== null && 'pfn' in value ? value.pfn : -1;
 }
@@ -94,8 +101,10 @@ function visitedOrNewer(
       }
       case 'rmap:walk_visit': {
         if (n > walk.end || event.task !== walk.task || field(event, 'address') !== at) break;
-        const vma = addrOf(field(event, 'vma'));
-        if ((vmaMm.get(vma) ?? (cpu.heap[vma] as number)) === mm) return true;
+        // Whose a VMA was that is in no tree any more is not known: the address must do.
+        if (isGone(field(event, 'vma'))) return true;
+        const owner = vmaMm.get(addrOf(field(event, 'vma')));
+        if (owner === undefined || owner === mm) return true;
         break;
       }
       default:
