@@ -209,12 +209,19 @@ export function* punch_hole(fd: number, offset: number, length: number): K<numbe
   if (found === null || inode === null || (found.f_mode & FMODE_WRITE) === 0) {
     return -EBADF;
   }
-  if (!is_regular(inode)) {
+  const file = get_file(found);
+  const error = yield* punchHole(file, offset, length);
+  fput(file);
+  return error;
+}
+
+/** vfs_fallocate() with PUNCH_HOLE and KEEP_SIZE of an open file. Preconditions: a reference to it is held. */
+export function* punchHole(file: file, offset: number, length: number): K<number> {
+  const inode = file.f_inode;
+  if (inode === null || !is_regular(inode)) {
     return -ENODEV;
   }
-  const file = get_file(found);
   yield* truncate_pagecache_range(inode, offset, offset + length - 1);
-  fput(file);
   return 0;
 }
 

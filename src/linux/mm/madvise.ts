@@ -7,6 +7,8 @@
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
+import { fput, get_file } from '../fs/file_table.ts';
+import { punchHole } from '../fs/open.ts';
 import { current_mm } from '../kernel/current.ts';
 import { anon_rmap, has } from '../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
@@ -45,6 +47,7 @@ import {
   mm_flags_set,
   offset_in_page,
   PAGE_ALIGN,
+  PAGE_SIZE,
   VM_DONTCOPY,
   VM_DONTDUMP,
   VM_DROPPABLE,
@@ -93,6 +96,8 @@ interface madvise_behavior {
   end: number;
   prev: vm_area_struct | null;
   vma: vm_area_struct | null;
+  /** The advice dropped mmap_lock for a while: no VMA from before may be used. */
+  lock_dropped: boolean;
 }
 
 /** MAX_MADVISE_GUARD_RETRIES. */
@@ -140,15 +145,31 @@ function* madvise_dontneed_free(m: madvise_behavior): K<number> {
   return 0;
 }
 
-/** mm/madvise.c: madvise_remove() v6.18, the checks; punching the hole is not done yet. */
-function madvise_remove(vma: vm_area_struct): number {
+/**
+ * mm/madvise.c: madvise_remove() v6.18: punches a hole into the mapped file. mmap_lock is dropped meanwhile,
+ * because the file system takes locks of its own; the VMA may be gone afterwards.
+ */
+function* madvise_remove(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  m.lock_dropped = true;
   if ((vma.vm_flags & VM_LOCKED) !== 0) {
     return -EINVAL;
   }
-  if (vma.vm_file === null) {
+  const file = vma.vm_file;
+  if (file === null || file.f_mapping === null) {
     return -EINVAL;
   }
-  return is_shared_maywrite(vma.vm_flags) ? 0 : -EACCES;
+  if (!is_shared_maywrite(vma.vm_flags)) {
+    return -EACCES;
+  }
+  const offset = m.start - vma.vm_start + vma.vm_pgoff * PAGE_SIZE;
+  const length = m.end - m.start;
+  get_file(file);
+  mmap_read_unlock(m.mm);
+  const error = yield* punchHole(file, offset, length);
+  fput(file);
+  yield* mmap_read_lock(m.mm);
+  return error;
 }
 
 /** mm/madvise.c: can_madv_lru_vma() v6.18. */
@@ -290,7 +311,7 @@ function* madvise_vma_behavior(m: madvise_behavior): K<number> {
   }
   switch (m.behavior) {
     case MADV_REMOVE:
-      return madvise_remove(vma);
+      return yield* madvise_remove(m);
     case MADV_WILLNEED:
       return 0;
     case MADV_COLD:
@@ -363,15 +384,16 @@ function* madvise_walk_vmas(m: madvise_behavior): K<number> {
       return error;
     }
     // A merge may have made it another VMA, which may reach past the range.
-    vma = vmaOf(m);
+    vma = m.lock_dropped ? null : vmaOf(m);
     prev = vma;
-    if (m.end < vma.vm_end) {
+    m.lock_dropped = false;
+    if (vma !== null && m.end < vma.vm_end) {
       m.end = vma.vm_end;
     }
     if (m.end >= last_end) {
       break;
     }
-    vma = find_vma(m.mm, vma.vm_end);
+    vma = find_vma(m.mm, vma === null ? m.end : vma.vm_end);
     m.start = m.end;
   }
   return unmapped_error;
@@ -466,6 +488,7 @@ export function* do_madvise(
     end: start + len,
     prev: null,
     vma: null,
+    lock_dropped: false,
   };
   if ((yield* madvise_lock(m)) !== 0) {
     return -EINTR;
