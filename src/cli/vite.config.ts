@@ -17,6 +17,9 @@ export default defineConfig({
     target: 'node22',
     minify: false,
     sourcemap: true,
-    rolldownOptions: { output: { entryFileNames: 'cli.js', chunkFileNames: 'cli-[name].js' } },
+    rolldownOptions: {
+      checks: { pluginTimings: false },
+      output: { entryFileNames: 'cli.js', chunkFileNames: 'cli-[name].js' },
+    },
   },
 });

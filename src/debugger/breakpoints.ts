@@ -24,6 +24,8 @@ export interface Breakpoint {
   /** Only when this task hits it; null = any. */
   readonly task: string | null;
   readonly temporary: boolean;
+  /** Set by until: goes at the next stop, whatever it is. */
+  readonly untilStop?: boolean;
   enabled: boolean;
   hits: number;
   ignore: number;

@@ -68,6 +68,12 @@ export const commandTable: readonly CommandSpec[] = [
   ...sessionCommands,
 ];
 
+/** A breakpoint that stops a run, and what was hit. */
+interface Hit {
+  readonly breakpoint: Breakpoint;
+  readonly text: string;
+}
+
 export class Session implements SessionView {
   machine: Machine;
   run: ScenarioRun;
@@ -92,7 +98,7 @@ export class Session implements SessionView {
   #verb: Verb | null = null;
   #interrupted = false;
   #stop = '';
-  #hit: { readonly breakpoint: Breakpoint; readonly text: string } | null = null;
+  #hit: Hit | null = null;
   #finished = false;
   #last = '';
   #findingsSeen = 0;
@@ -103,6 +109,8 @@ export class Session implements SessionView {
   #pendingCommands: string[] = [];
   /** Steps that reverse-continue has still to try, earliest first. */
   #candidates: number[] | null = null;
+  /** Watched values at the current position of reverse-continue, when something is watched. */
+  #watchedBack: ReadonlyMap<number, string> | null = null;
   /** Positions before each jump, for back and forward. */
   readonly #past: number[] = [];
   readonly #future: number[] = [];
@@ -365,13 +373,16 @@ export class Session implements SessionView {
     if (verb === null) return 'stopped';
     let left = Math.max(1, budgetSteps);
     if (this.#candidates !== null) {
-      // A candidate costs about as much as some ten thousand statements: its generators are rebuilt.
-      for (; left > 0; left -= 10_000) {
+      while (left > 0) {
         if (this.#interrupted) {
           this.#candidates = null;
+          this.#watchedBack = null;
           return this.#end('Interrupted.');
         }
-        if (this.#searchBack()) return 'stopped';
+        const isOver = this.#watchedBack === null ? this.#searchBack() : this.#watchBack();
+        if (isOver) return 'stopped';
+        // In statements: a candidate's generators are rebuilt, a watched expression is evaluated.
+        left -= this.#watchedBack === null ? 10_000 : 100;
       }
       return 'running';
     }
@@ -385,17 +396,7 @@ export class Session implements SessionView {
         left -= Math.max(1, this.machine.step - before);
         if (watched !== null) this.#watch(watched);
         if (this.#hit !== null) {
-          const { breakpoint, text } = this.#hit;
-          if (breakpoint.temporary) this.breakpoints.delete(breakpoint.id);
-          this.rearm();
-          const label =
-            breakpoint.kind === 'watch'
-              ? 'Watchpoint'
-              : breakpoint.temporary
-                ? 'Temporary breakpoint'
-                : 'Breakpoint';
-          this.#pendingCommands = [...breakpoint.commands];
-          return this.#end(`${label} ${breakpoint.id}, ${text}`);
+          return this.#end(this.#hitText(this.#hit));
         }
         if (this.machine.findingCount > this.#findingsSeen) {
           const finding = this.machine.findings()[this.#findingsSeen];
@@ -520,8 +521,26 @@ export class Session implements SessionView {
     }
   }
 
+  /** What a hit is told as; takes a temporary breakpoint away and lines its commands up. */
+  #hitText({ breakpoint, text }: Hit): string {
+    if (breakpoint.temporary) this.breakpoints.delete(breakpoint.id);
+    this.#pendingCommands = [...breakpoint.commands];
+    const kind = breakpoint.kind === 'watch' ? 'watchpoint' : 'breakpoint';
+    const label = breakpoint.temporary
+      ? `Temporary ${kind}`
+      : kind === 'watchpoint'
+        ? 'Watchpoint'
+        : 'Breakpoint';
+    return `${label} ${breakpoint.id}, ${text}`;
+  }
+
   #end(text: string): 'stopped' {
     this.#verb = null;
+    // As gdb: what until set is gone at any stop.
+    for (const breakpoint of [...this.breakpoints.list()]) {
+      if (breakpoint.untilStop === true) this.breakpoints.delete(breakpoint.id);
+    }
+    this.rearm();
     this.#stopped(text);
     const commands = this.#pendingCommands;
     this.#pendingCommands = [];
@@ -564,6 +583,41 @@ export class Session implements SessionView {
     this.begin({ name: 'reverse-continue', every: 1, only: 0, done: () => false });
     this.#past.push(now);
     this.#candidates = steps;
+    if (this.breakpoints.watchpoints().length > 0) {
+      this.#watchedBack = this.inspector.watchValues(this.breakpoints, this.scope());
+    }
+  }
+
+  /** Goes back one statement, looking for a breakpoint there and for watched values that change by it. */
+  #watchBack(): boolean {
+    const { machine } = this;
+    const to = machine.step - 1;
+    const now = this.#watchedBack;
+    if (now === null || to < machine.firstStep) {
+      this.#watchedBack = null;
+      this.#candidates = [];
+      return this.#searchBack();
+    }
+    if (this.#candidates?.at(-1) === to && this.#searchBack()) {
+      this.#watchedBack = null;
+      return true;
+    }
+    machine.seek(to);
+    const before = this.inspector.watchValues(this.breakpoints, this.scope());
+    this.#watchedBack = before;
+    for (const [id, value] of before) {
+      const after = now.get(id);
+      if (after === undefined || after === value) continue;
+      this.#candidates = null;
+      this.#watchedBack = null;
+      const breakpoint = this.breakpoints.get(id);
+      if (breakpoint !== undefined) breakpoint.hits++;
+      this.#end(
+        `Watchpoint ${id}, ${breakpoint?.spec ?? ''}: ${value} -> ${after} by the next statement`,
+      );
+      return true;
+    }
+    return false;
   }
 
   /** Tries the latest candidate left: true when the search is over. */
@@ -580,10 +634,10 @@ export class Session implements SessionView {
     this.rearm();
     this.#hit = null;
     machine.replay(1);
-    const hit = this.#hit as { readonly breakpoint: Breakpoint; readonly text: string } | null;
+    const hit = this.#hit as Hit | null;
     if (hit === null) return false;
     this.#candidates = null;
-    this.#end(`Breakpoint ${hit.breakpoint.id}, ${hit.text}`);
+    this.#end(this.#hitText(hit));
     return true;
   }
 

@@ -110,6 +110,10 @@ export function traceOperationOptions(
   if (result !== null && result > 0 && placed.has(operation.callee)) options.place = result;
   if (operation.callee.startsWith('execve')) {
     options.image = false;
+    // A search along PATH: what the log says is not there is not there.
+    if (operation.expectedResult?.kind === 'errno' && operation.expectedResult.name === 'ENOENT') {
+      options.missing = true;
+    }
     const brk = firstBrk(run, operation);
     if (brk !== null) options.brk = brk;
   }

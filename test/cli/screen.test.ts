@@ -49,7 +49,7 @@ test('a page shared by a parent and three children: the walk visit by visit, bac
 
 test('the same at 80x24, where panes share one place', async () => {
   const screen = start(['scenarios/tour/2-walk.mm'], { columns: 80, rows: 24 });
-  await open(screen, 'in startOperation');
+  await open(screen, 'step 1/1');
   await command(screen, 'break rmap:walk_visit', /Breakpoint 1 at rmap:walk_visit/);
   screen.type('c');
   await screen.until(/Breakpoint 1, rmap:walk_visit/);
@@ -64,7 +64,7 @@ test('the same at 80x24, where panes share one place', async () => {
 test('every trace runs to its end on the screen', async () => {
   for (const trace of ['pipeline', 'multiprocessing', 'threads']) {
     const screen = start([`scenarios/traces/${trace}.strace`], { columns: 120, rows: 40 });
-    await screen.until(/startOperation/);
+    await screen.until('step 1/1');
     screen.type('c');
     const shown = await screen.until(/The scenario has ended|Finding|cannot go on/);
     expect(shown).toContain('The scenario has ended');

@@ -120,6 +120,7 @@ export const runningCommands: readonly CommandSpec[] = [
         condition: null,
         task: null,
         temporary: true,
+        untilStop: true,
         log: null,
       });
       session.rearm();

@@ -3,9 +3,12 @@
  * kept as runs of equal bytes. Writing gives another id; equal contents have equal ids.
  *
  * The table of contents is a memo that only grows: it is shared by all machines and takes no part in
- * going back in time. Ids follow first use, so nothing may depend on their order: compare contents with
- * compare_content(), never ids with `<`. Fidelity: custom.
+ * going back in time. An id is a hash of the content, so that the same program gives the same ids
+ * whatever ran before in the process. Compare contents with compare_content(), never ids with `<`.
+ * Fidelity: custom.
  */
+import { hashText } from '../../base/hash.ts';
+
 const PAGE_SIZE = 4096;
 
 /** Content of a page of zeros. */
@@ -14,21 +17,26 @@ export const ZERO_CONTENT = 0;
 /** Runs as a flat list: end offset (exclusive), byte, end offset, byte, ... */
 type Runs = readonly number[];
 
-const contents: Runs[] = [[PAGE_SIZE, 0]];
-const ids = new Map<string, number>([[`${PAGE_SIZE},0`, 0]]);
+const contents = new Map<number, Runs>([[ZERO_CONTENT, [PAGE_SIZE, 0]]]);
+const ids = new Map<string, number>([[`${PAGE_SIZE},0`, ZERO_CONTENT]]);
 
 function intern(runs: Runs): number {
   const key = runs.join(',');
   let id = ids.get(key);
   if (id === undefined) {
-    id = contents.push(runs) - 1;
+    // 31 bits: a frame's word is signed. Of two contents with one hash the later takes the next free id.
+    id = hashText(key) >>> 1;
+    while (contents.has(id)) {
+      id = (id + 1) >>> 0;
+    }
+    contents.set(id, runs);
     ids.set(key, id);
   }
   return id;
 }
 
 function runsOf(content: number): Runs {
-  return contents[content] ?? [PAGE_SIZE, 0];
+  return contents.get(content) ?? [PAGE_SIZE, 0];
 }
 
 /** The content `content` with `length` bytes from `offset` replaced by `byte`. */

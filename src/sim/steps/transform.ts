@@ -8,7 +8,8 @@
  *   fast build:  generators erased (`function`, no `yield*`); for unwatched bulk replay
  *
  * A generator whose doc comment says `@atomic` gets no step points: lock primitives, which must not be
- * preempted between looking at a lock word and taking it. They may still wait (src/sim/wait.ts).
+ * preempted between looking at a lock word and taking it. They may still wait (src/sim/wait.ts). `@stepless`
+ * at the head of a file says the same of all its generators: code of ours between operations and kernel.
  *
  * Rules the transform enforces, each a build error with file and line: a kernel generator is always
  * called through `yield*`; no `yield` is written by hand outside src/sim/wait.ts; structs and
@@ -267,6 +268,9 @@ export function transform(code: string, file: string, options: TransformOptions)
     for (const child of children(node)) scopeInside(child, fn, inner);
   };
 
+  const stepless =
+    code.startsWith('/**') && code.slice(0, code.indexOf('*/')).includes('@stepless');
+
   const isAtomic = (fn: Node, named: Named | null): boolean => {
     const before = code
       .slice(0, named?.start ?? fn.start)
@@ -288,8 +292,12 @@ export function transform(code: string, file: string, options: TransformOptions)
           // Of a method `*name() {}` the star is before the name.
           const star = code.indexOf('*', named?.method === true ? named.start : node.start);
           out.overwrite(star, star + 1, ' ');
-        } else if (options.runtime === true || isAtomic(node, named)) {
+        } else if (options.runtime === true) {
           wraps = false;
+        } else if (stepless || isAtomic(node, named)) {
+          // It has no frame of its own: what it calls stands where it stands.
+          wraps = true;
+          out.appendLeft((node.body as Node).start + 1, 'const $d=$cpu.depth;');
         } else {
           wraps = true;
           const names: string[] = [];

@@ -114,7 +114,7 @@ describe('the step build', () => {
     expect(sites.map((s) => s.line)).toEqual([2, 3, 5, 7, 10, 13, 14, 16, 18, 19]);
   });
 
-  test('leaves an @atomic function whole, its calls too', () => {
+  test('puts no step into an @atomic function; its calls stand at its own depth', () => {
     const code = `/** spin_lock(). @atomic */
 export function* spin_lock(l: number): K {
   if (l) {
@@ -127,10 +127,13 @@ function* g(): K {
 }
 `;
     expect(body(code)).toBe(
-      code.replace(
-        '): K {\n  a();',
-        '): K {const $d=$cpu.depth+1;\n  if($step($s+0,$d,()=>({})))yield;a();',
-      ),
+      code
+        .replace('(l: number): K {', '(l: number): K {const $d=$cpu.depth;')
+        .replace('block(l)', '$call(block(l),$d)')
+        .replace(
+          '): K {\n  a();',
+          '): K {const $d=$cpu.depth+1;\n  if($step($s+0,$d,()=>({})))yield;a();',
+        ),
     );
   });
 
