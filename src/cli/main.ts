@@ -1,6 +1,7 @@
 /** The command line. One file per command in commands/; this one only assembles them. */
 import yargs from 'yargs';
 import { commandsCommand } from './commands/commands.ts';
+import { conformCommand } from './commands/conform.ts';
 import { eventsCommand } from './commands/events.ts';
 import { kernelsCommand } from './commands/kernels.ts';
 import { runCommand } from './commands/run.ts';
@@ -13,7 +14,7 @@ import { refuseMissing, UsageError } from './files.ts';
 /** What no single option can refuse. */
 function checkTogether(argv: Readonly<Record<string, unknown>>): true {
   // Of two values neither is more meant than the other.
-  for (const name of ['kernel', 'seed', 'schedule', 'touch', 'color', 'theme']) {
+  for (const name of ['kernel', 'seed', 'schedule', 'touch', 'color', 'theme', 'level']) {
     if (Array.isArray(argv[name])) throw new UsageError(`--${name} is given twice`);
   }
   // Without a command it is FILE that names what to open, or a command mistyped.
@@ -35,6 +36,7 @@ async function main(args: readonly string[]): Promise<void> {
     .completion('completion', 'print a shell completion script')
     .command(tuiCommand)
     .command(runCommand)
+    .command(conformCommand)
     .command(kernelsCommand)
     .command(scenariosCommand)
     .command(eventsCommand)

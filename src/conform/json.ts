@@ -16,7 +16,7 @@ export function objectOf(value: unknown, what: string): Fields {
 /** A number, or the text of one: `0x1000`, `12`. */
 export function inputNumber(value: unknown, what: string): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof number === 'number' && !Number.isNaN(number)) return number;
+  if (typeof number === 'number' && Number.isFinite(number)) return number;
   throw new RecordingError(`${what} is not a number: ${JSON.stringify(value)}`);
 }
 

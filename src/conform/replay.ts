@@ -134,6 +134,16 @@ function addressResult(value: number): Result {
 
 // ---------------------------------------------------------------- the run
 
+function checkWorld({ arena, brk, files }: Header): void {
+  const [from, to] = arena;
+  const inside = from > LOWEST && from < to && to < TASK_SIZE && brk >= from && brk < to;
+  if (!inside || [from, to, brk].some((address) => address % PAGE_SIZE !== 0)) {
+    throw new RecordingError('the arena and the break in it must be page-aligned user addresses');
+  }
+  const pages = files.reduce((sum, file) => sum + file.pages, 0);
+  if (pages > MEMORY_PAGES / 2) throw new RecordingError(`files of ${pages} pages are too large`);
+}
+
 /** A program being run. */
 export class Replay {
   readonly #machine: Machine;
@@ -142,7 +152,9 @@ export class Replay {
   readonly #tasks = new Map<number, number>();
   readonly #rcu: number;
 
+  /** Throws RecordingError for a world that there cannot be. */
   constructor(header: Header) {
+    checkWorld(header);
     eventLog.on = true;
     this.#machine = bootMachine({
       kernel: selectKernel('v6.18'),
@@ -311,6 +323,7 @@ export class Replay {
 
   #fork(op: Fields): Result {
     const child = numberField(op, 'child');
+    if (this.#tasks.has(child)) throw new RecordingError(`process ${child} exists already`);
     const task = this.#call(this.#taskOf(op), 'fork', [], { name: `P${child}` });
     if (isError(task)) return plainResult(task);
     this.#tasks.set(child, task);
