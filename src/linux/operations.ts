@@ -11,7 +11,7 @@
  * A result is what the system call returns: negative errno on failure. Accesses that fault return
  * -EFAULT after signal:signal_deliver. Fidelity: the checks of the system call entry points themselves
  * (mm/mmap.c: ksys_mmap_pgoff() and the like) are in their kernel files; here is only what a C library
- * and the entry code do.
+ * and the entry code do, @stepless: without steps of its own.
  */
 import { InternalError } from '../base/assert.ts';
 import type { Operation } from '../sim/machine.ts';
