@@ -1,4 +1,6 @@
 /** What a real 6.18 did, operation by operation: each recording goes exactly as far as it is listed to go. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { expect, test } from 'vitest';
 import { conform, type Outcome } from '../../src/conform/conform.ts';
 import type { Recording } from '../../src/conform/program.ts';
@@ -26,4 +28,16 @@ test('only recordings that stop are listed', () => {
   expect(Object.keys(stops).filter((name) => !recordingNames.includes(name))).toEqual([]);
   const ends = Object.entries(stops).filter(([, { core, full }]) => (core ?? full) === undefined);
   expect(ends).toEqual([]);
+});
+
+test('docs/FIDELITY.md tells the numbers', () => {
+  const file = path.join(import.meta.dirname, '../../docs/FIDELITY.md');
+  const text = readFileSync(file, 'utf8').replace(/\s+/g, ' ');
+  const all = recordingNames.length;
+  const core = Object.values(stops).filter((stop) => stop.core !== undefined).length;
+  const full = Object.keys(stops).length;
+  expect(text).toContain(`replays ${all} programs`);
+  expect(text).toContain(
+    `${all - core} recordings are equal to their end at \`core\`, ${all - full} at \`full\``,
+  );
 });
