@@ -24,6 +24,7 @@ import { runningCommands } from './commands/running.ts';
 import { sessionCommands } from './commands/session.ts';
 import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
 import { Inspector } from './inspector.ts';
+import { ReverseSearch } from './reverse-search.ts';
 import type { Verb } from './verbs.ts';
 import type {
   AnonVmaView,
@@ -107,10 +108,8 @@ export class Session implements SessionView {
   /** Output of expect and print statements already shown. */
   readonly #statementsDone = new Map<number, number>();
   #pendingCommands: string[] = [];
-  /** Steps that reverse-continue has still to try, earliest first. */
-  #candidates: number[] | null = null;
-  /** Watched values at the current position of reverse-continue, when something is watched. */
-  #watchedBack: ReadonlyMap<number, string> | null = null;
+  /** reverse-continue in progress. */
+  #search: ReverseSearch | null = null;
   /** Positions before each jump, for back and forward. */
   readonly #past: number[] = [];
   readonly #future: number[] = [];
@@ -372,26 +371,13 @@ export class Session implements SessionView {
     const verb = this.#verb;
     if (verb === null) return 'stopped';
     let left = Math.max(1, budgetSteps);
-    if (this.#candidates !== null) {
-      while (left > 0) {
-        if (this.#interrupted) {
-          this.#candidates = null;
-          this.#watchedBack = null;
-          return this.#end('Interrupted.');
-        }
-        const isOver = this.#watchedBack === null ? this.#searchBack() : this.#watchBack();
-        if (isOver) return 'stopped';
-        // In statements: a candidate's generators are rebuilt, a watched expression is evaluated.
-        left -= this.#watchedBack === null ? 10_000 : 100;
-      }
-      return 'running';
-    }
+    if (this.#search !== null) return this.#pumpSearch(this.#search, left);
     const watches = this.breakpoints.watchpoints().length > 0;
     try {
       while (left > 0) {
         if (this.#interrupted) return this.#end('Interrupted.');
         const before = this.machine.step;
-        const watched = watches ? this.inspector.watchValues(this.breakpoints, this.scope()) : null;
+        const watched = watches ? this.watchValues() : null;
         const ended = this.#advance(watches ? 1 : Math.min(left, verb.every), verb.only);
         left -= Math.max(1, this.machine.step - before);
         if (watched !== null) this.#watch(watched);
@@ -415,6 +401,16 @@ export class Session implements SessionView {
         return this.#end('The scenario cannot go on.');
       }
       throw error;
+    }
+    return 'running';
+  }
+
+  #pumpSearch(search: ReverseSearch, budgetSteps: number): 'running' | 'stopped' {
+    for (let left = budgetSteps; left > 0; left -= search.cost) {
+      const stop = this.#interrupted ? 'Interrupted.' : search.try();
+      if (stop === null) continue;
+      this.#search = null;
+      return this.#end(stop);
     }
     return 'running';
   }
@@ -507,7 +503,7 @@ export class Session implements SessionView {
   }
 
   #watch(before: ReadonlyMap<number, string>): void {
-    const now = this.inspector.watchValues(this.breakpoints, this.scope());
+    const now = this.watchValues();
     for (const [id, value] of now) {
       const old = before.get(id);
       const breakpoint = this.breakpoints.get(id);
@@ -564,81 +560,25 @@ export class Session implements SessionView {
     }
   }
 
-  /** Begins the search for the previous stop of a breakpoint; pump() carries it on. */
+  /** Begins the search for the previous stop; pump() carries it on. */
   reverseContinue(): void {
-    const { machine } = this;
-    const { sites, events } = this.breakpoints.armed();
-    // Each candidate is the step before which a breakpoint may be hit by executing one statement.
-    const candidates = new Set<number>();
-    for (const step of this.inspector.eventSteps(events)) candidates.add(step);
-    if (sites.size > 0) {
-      machine.findMarkBack((_task, site, _depth, step) => {
-        if (sites.has(site)) candidates.add(step - 1);
-        return false;
-      });
-    }
-    const now = machine.step;
-    const steps = [...candidates].filter((s) => s + 1 < now && s >= machine.firstStep);
-    steps.sort((a, b) => a - b);
+    const search = new ReverseSearch(this);
     this.begin({ name: 'reverse-continue', every: 1, only: 0, done: () => false });
-    this.#past.push(now);
-    this.#candidates = steps;
-    if (this.breakpoints.watchpoints().length > 0) {
-      this.#watchedBack = this.inspector.watchValues(this.breakpoints, this.scope());
-    }
+    this.#past.push(this.machine.step);
+    this.#search = search;
   }
 
-  /** Goes back one statement, looking for a breakpoint there and for watched values that change by it. */
-  #watchBack(): boolean {
-    const { machine } = this;
-    const to = machine.step - 1;
-    const now = this.#watchedBack;
-    if (now === null || to < machine.firstStep) {
-      this.#watchedBack = null;
-      this.#candidates = [];
-      return this.#searchBack();
-    }
-    if (this.#candidates?.at(-1) === to && this.#searchBack()) {
-      this.#watchedBack = null;
-      return true;
-    }
-    machine.seek(to);
-    const before = this.inspector.watchValues(this.breakpoints, this.scope());
-    this.#watchedBack = before;
-    for (const [id, value] of before) {
-      const after = now.get(id);
-      if (after === undefined || after === value) continue;
-      this.#candidates = null;
-      this.#watchedBack = null;
-      const breakpoint = this.breakpoints.get(id);
-      if (breakpoint !== undefined) breakpoint.hits++;
-      this.#end(
-        `Watchpoint ${id}, ${breakpoint?.spec ?? ''}: ${value} -> ${after} by the next statement`,
-      );
-      return true;
-    }
-    return false;
+  watchValues(): ReadonlyMap<number, string> {
+    return this.inspector.watchValues(this.breakpoints, this.scope());
   }
 
-  /** Tries the latest candidate left: true when the search is over. */
-  #searchBack(): boolean {
-    const { machine } = this;
-    const step = this.#candidates?.pop();
-    if (step === undefined) {
-      machine.seek(machine.firstStep);
-      this.#candidates = null;
-      this.#end('History begins here.');
-      return true;
-    }
-    machine.seek(step);
+  tryStatement(step: number): string | null {
+    this.machine.seek(step);
     this.rearm();
     this.#hit = null;
-    machine.replay(1);
+    this.machine.replay(1);
     const hit = this.#hit as Hit | null;
-    if (hit === null) return false;
-    this.#candidates = null;
-    this.#end(this.#hitText(hit));
-    return true;
+    return hit === null ? null : this.#hitText(hit);
   }
 
   /** Tasks that could run next at the current position, which may be in the past. */

@@ -162,3 +162,20 @@ test('what cannot be done is said, and the session goes on', () => {
   run(session, 'step');
   expect(session.status().step).toBe(1);
 });
+
+test('reverse-continue finds where a watched value changed', () => {
+  const session = open(family);
+  run(session, 'continue');
+  run(session, 'watch mapcount(page(A, p))');
+  const values: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    const text = run(session, 'reverse-continue');
+    values.push(/: (\S+ -> \S+) by/.exec(text)?.[1] ?? text);
+    const before = session.status().step;
+    run(session, 'stepi');
+    expect(session.status().step).toBe(before + 1);
+    run(session, `goto ${before}`);
+  }
+  // C copied the page last; before that three forks shared it.
+  expect(values).toEqual(['4 -> 3', '3 -> 4', '2 -> 3']);
+});

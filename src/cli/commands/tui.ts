@@ -85,7 +85,10 @@ function open(file: string, args: ArgumentsCamelCase<TuiArguments>): Session {
   // As gdb's start: the first statement of the first operation is about to run.
   session.execute('step');
   while (session.pump(1000) === 'running') {}
-  session.takeOutput();
+  // Where it stopped is on the screen; what went wrong must be told.
+  for (const line of session.takeOutput()) {
+    if (line.role === 'error') session.print(line.text, 'error');
+  }
   return session;
 }
 
