@@ -227,8 +227,7 @@ export class StateReader {
       case 'present':
         return this.#presentEntry(value, reading);
       case 'swap': {
-        // Type and offset.
-        const entry = value & ~0x1f;
+        const entry = value & SWAP_ENTRY;
         reading.swapEntries.add(entry);
         const exclusive = (value & SWAP_EXCLUSIVE) !== 0;
         return { kind: 's', ref: this.#swaps.of(entry), bits: exclusive ? 'x' : '' };
@@ -325,6 +324,8 @@ export class StateReader {
   }
 }
 
+/** Type (bits 5 and 6) and offset of a swap entry. */
+const SWAP_ENTRY = ~0x9f;
 /** Bit of a swap entry: no other mm has it. */
 const SWAP_EXCLUSIVE = 1 << 3;
 
