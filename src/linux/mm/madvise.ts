@@ -3,7 +3,7 @@
  *
  * Lock tree: by advice mmap_lock (write) -> vma_start_write(), mmap_lock (read), or the read lock of the one
  * VMA concerned. Fidelity: dup for the walk, the errors, the advice that changes VMA flags, DONTNEED,
- * and guard regions; FREE, COLD, PAGEOUT, WILLNEED and COLLAPSE check and then do nothing yet (stub).
+ * FREE and guard regions; COLD, PAGEOUT, WILLNEED and COLLAPSE check and then do nothing yet (stub).
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
@@ -14,6 +14,7 @@ import { anon_rmap, has } from '../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
+import { free_page_range } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
 import {
   is_shared_maywrite,
@@ -127,6 +128,24 @@ function madvise_dontneed_free_valid_vma(m: madvise_behavior): boolean {
   return (vmaOf(m).vm_flags & (VM_PFNMAP | locked)) === 0;
 }
 
+/** mm/madvise.c: madvise_free_single_vma() v6.18. Anonymous memory only. Preconditions: VMA or mmap_lock for read. */
+function* madvise_free_single_vma(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!vma_is_anonymous(vma)) {
+    return -EINVAL;
+  }
+  const start = Math.max(vma.vm_start, m.start);
+  if (start >= vma.vm_end) {
+    return -EINVAL;
+  }
+  const end = Math.min(vma.vm_end, m.end);
+  if (end <= vma.vm_start) {
+    return -EINVAL;
+  }
+  yield* free_page_range(vma, start, end);
+  return 0;
+}
+
 /** mm/madvise.c: madvise_dontneed_free() v6.18. Nothing drops the lock here (that was for userfaultfd). */
 function* madvise_dontneed_free(m: madvise_behavior): K<number> {
   const vma = vmaOf(m);
@@ -137,7 +156,7 @@ function* madvise_dontneed_free(m: madvise_behavior): K<number> {
     return 0;
   }
   if (m.behavior === MADV_FREE) {
-    return vma_is_anonymous(vma) ? 0 : -EINVAL;
+    return yield* madvise_free_single_vma(m);
   }
   // Private copies go too; guard markers stay.
   const details = { even_cows: true, drop_markers: false };

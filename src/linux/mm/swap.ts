@@ -21,14 +21,18 @@ import {
   folio_clear,
   folio_set,
   folio_test_active,
+  folio_test_anon,
   folio_test_lru,
   folio_test_mlocked,
   folio_test_referenced,
+  folio_test_swapbacked,
+  folio_test_swapcache,
   folio_test_unevictable,
   PG_active,
   PG_lru,
   PG_mlocked,
   PG_referenced,
+  PG_swapbacked,
   PG_unevictable,
   PG_workingset,
 } from './page-flags.ts';
@@ -162,6 +166,23 @@ export function folio_deactivate(folio: folio): void {
   }
   lruvec_del_folio(folio);
   folio_clear(folio, PG_active | PG_referenced);
+  lruvec_add_folio(folio);
+}
+
+/** folio_mark_lazyfree() and lru_lazyfree(): MADV_FREE. To the inactive file list, without PG_swapbacked. */
+export function folio_mark_lazyfree(folio: folio): void {
+  if (
+    !folio_test_anon(folio) ||
+    !folio_test_swapbacked(folio) ||
+    !folio_test_lru(folio) ||
+    folio_test_swapcache(folio) ||
+    folio_test_unevictable(folio)
+  ) {
+    return;
+  }
+  lruvec_del_folio(folio);
+  // A clean anonymous folio without PG_swapbacked is what tells reclaim that it may be dropped.
+  folio_clear(folio, PG_active | PG_referenced | PG_swapbacked);
   lruvec_add_folio(folio);
 }
 

@@ -1,0 +1,122 @@
+/**
+ * mm/madvise.c v6.18: the page-table walks of advice about single pages: MADV_FREE.
+ *
+ * Lock tree: ptl, per table -> folio lock, by trylock only. The caller holds mmap_lock or the lock of the VMA
+ * for read. Fidelity: dup for small folios; there is no TLB to flush, and no rescheduling inside a table.
+ */
+import type { K } from '../../sim/wait.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { vm_normal_page } from './memory.ts';
+import { PAGE_SIZE } from './mm.ts';
+import { add_mm_counter, MM_SWAPENTS } from './mm_counter.ts';
+import { page_folio } from './page_alloc.ts';
+import { folio_clear, folio_test_dirty, folio_test_swapcache, PG_dirty } from './page-flags.ts';
+import {
+  is_poisoned_swp_entry,
+  mm_find_pmd,
+  pmd_addr_end,
+  pmd_none,
+  pmdp_get,
+  pte_clear,
+  pte_dirty,
+  pte_is_swap_entry,
+  pte_mkclean,
+  pte_mkold,
+  pte_none,
+  pte_offset_map_lock,
+  pte_present,
+  type pte_ptr,
+  pte_to_swp_entry,
+  pte_unmap_unlock,
+  pte_young,
+  ptep_get,
+  ptep_get_and_clear,
+  set_pte_at,
+} from './pgtable.ts';
+import { folio_mapcount } from './rmap.ts';
+import { folio_mark_lazyfree, lru_add_drain } from './swap.ts';
+import { free_swap_and_cache } from './swap_state.ts';
+import { folio_free_swap } from './swapfile.ts';
+
+/** include/linux/pgtable.h: clear_young_dirty_ptes() v6.18 of one entry, both bits. Preconditions: ptl. */
+function clear_young_dirty_pte(mm: mm_struct, addr: number, ptep: pte_ptr): void {
+  const pte = ptep_get_and_clear(mm, addr, ptep);
+  set_pte_at(mm, addr, ptep, pte_mkclean(pte_mkold(pte)));
+}
+
+/**
+ * mm/madvise.c: madvise_free_pte_range() v6.18: entries become clean and old, their folios lazily freed; a
+ * swap entry is cleared at once, because reading it in again costs more than a new page. A store before
+ * reclaim comes makes its entry dirty, which is how reclaim knows that the page is wanted again.
+ */
+function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: number, end: number): K {
+  const mm = vma.vm_mm as mm_struct;
+  const first = yield* pte_offset_map_lock(mm, pmd, start);
+  if (first === 0) {
+    return;
+  }
+  let nr_swap = 0;
+  let ptep = first;
+  for (let addr = start; addr < end; addr += PAGE_SIZE, ptep += 1) {
+    const ptent = ptep_get(ptep);
+    if (pte_none(ptent)) {
+      continue;
+    }
+    if (!pte_present(ptent)) {
+      if (pte_is_swap_entry(ptent)) {
+        nr_swap -= 1;
+        free_swap_and_cache(pte_to_swp_entry(ptent));
+        pte_clear(mm, addr, ptep);
+      } else if (is_poisoned_swp_entry(ptent)) {
+        pte_clear(mm, addr, ptep);
+      }
+      continue;
+    }
+    const page = vm_normal_page(vma, addr, ptent);
+    if (page === null) {
+      continue;
+    }
+    const folio = page_folio(page);
+    if (folio_test_swapcache(folio) || folio_test_dirty(folio)) {
+      if (!folio_trylock(folio)) {
+        continue;
+      }
+      // Its contents are in the folio, not only in this entry: others who map it want to keep them.
+      if (folio_mapcount(folio) !== 1) {
+        folio_unlock(folio);
+        continue;
+      }
+      if (folio_test_swapcache(folio) && !folio_free_swap(folio)) {
+        folio_unlock(folio);
+        continue;
+      }
+      folio_clear(folio, PG_dirty);
+      folio_unlock(folio);
+    }
+    if (pte_young(ptent) || pte_dirty(ptent)) {
+      clear_young_dirty_pte(mm, addr, ptep);
+    }
+    folio_mark_lazyfree(folio);
+  }
+  if (nr_swap !== 0) {
+    add_mm_counter(mm, MM_SWAPENTS, nr_swap);
+  }
+  pte_unmap_unlock(first);
+}
+
+/** walk_page_range_vma() with madvise_free_pte_range(), after the drain of madvise_free_single_vma(). */
+export function* free_page_range(vma: vm_area_struct, start: number, end: number): K {
+  const mm = vma.vm_mm as mm_struct;
+  // Only a folio on a list can be marked.
+  lru_add_drain();
+  let addr = start;
+  while (addr < end) {
+    const next = pmd_addr_end(addr, end);
+    const pmd = mm_find_pmd(mm, addr);
+    if (pmd !== 0 && !pmd_none(pmdp_get(pmd))) {
+      yield* madvise_free_pte_range(vma, pmd, addr, next);
+    }
+    addr = next;
+  }
+}

@@ -1,0 +1,119 @@
+/** Advice about single pages: what it leaves in entries, folios and counts. */
+import { expect, test } from 'vitest';
+import { mmOfTask } from '../../../src/linux/describe.ts';
+import { MADV_FREE } from '../../../src/linux/mm/mm.ts';
+import {
+  folio_test_active,
+  folio_test_dirty,
+  folio_test_swapbacked,
+} from '../../../src/linux/mm/page-flags.ts';
+import {
+  lookupPte,
+  pte_dirty,
+  pte_is_swap_entry,
+  pte_none,
+  pte_page,
+  pte_present,
+  pte_write,
+  pte_young,
+  ptep_get,
+} from '../../../src/linux/mm/pgtable.ts';
+import { swap_info } from '../../../src/linux/mm/swapfile.ts';
+import type { page } from '../../../src/linux/mm_types.ts';
+import type { Machine } from '../../../src/sim/machine.ts';
+import { bootTest, call, findings, spawnInit, spawnKernelThread } from '../driver.ts';
+import { brokenInvariants } from './invariants.ts';
+
+const PAGE = 4096;
+const P = 0x10_0000_0000;
+const at = (page: number): number => P + page * PAGE;
+const RW = 3;
+const PRIVATE = 0x32;
+
+class World {
+  readonly m: Machine = bootTest();
+  readonly p = spawnInit(this.m, 'P', { mmapBase: P + 64 * PAGE });
+  map(page: number, n: number): void {
+    call(this.m, this.p, 'mmap', [at(page), n * PAGE, RW, PRIVATE, -1, 0]);
+  }
+  store(page: number, value: number, task = this.p): void {
+    call(this.m, task, 'store', [at(page), value]);
+  }
+  load(page: number, task = this.p): number {
+    return call(this.m, task, 'load', [at(page)]);
+  }
+  advise(page: number, n: number, advice: number): number {
+    return call(this.m, this.p, 'madvise', [at(page), n * PAGE, advice]);
+  }
+  /** Reclaims the page, looking twice if it was used since. */
+  reclaim(page: number): number {
+    const kswapd = spawnKernelThread(this.m, 'kswapd');
+    const first = call(this.m, kswapd, 'reclaim', [this.p, at(page)]);
+    return first === 1 ? 1 : call(this.m, kswapd, 'reclaim', [this.p, at(page)]);
+  }
+  pte(page: number, task = this.p): number {
+    this.m.activate();
+    const mm = mmOfTask(this.m, task);
+    const ptr = mm === null ? 0 : lookupPte(mm, at(page));
+    return ptr === 0 ? 0 : ptep_get(ptr);
+  }
+  page(page: number): page {
+    const pte = this.pte(page);
+    expect(pte_present(pte)).toBe(true);
+    return pte_page(pte);
+  }
+  check(): void {
+    expect(findings(this.m)).toEqual([]);
+    expect(brokenInvariants(this.m)).toEqual([]);
+  }
+}
+
+test('MADV_FREE makes entry and folio clean; reclaim then drops the page without swap', () => {
+  const w = new World();
+  w.map(0, 2);
+  w.store(0, 1);
+  w.store(1, 2);
+  const folio = w.page(0);
+  expect(w.advise(0, 1, MADV_FREE)).toBe(0);
+  const pte = w.pte(0);
+  expect([pte_write(pte), pte_dirty(pte), pte_young(pte)]).toEqual([true, false, false]);
+  expect([folio_test_swapbacked(folio), folio_test_dirty(folio), folio_test_active(folio)]).toEqual(
+    [false, false, false],
+  );
+  expect(pte_dirty(w.pte(1))).toBe(true);
+  expect(w.load(0)).toBe(1);
+  w.advise(0, 1, MADV_FREE);
+  expect(w.reclaim(0)).toBe(1);
+  expect(pte_none(w.pte(0))).toBe(true);
+  expect(swap_info()?.inuse_pages).toBe(0);
+  expect(w.load(0)).toBe(0);
+  w.check();
+});
+
+test('a store after MADV_FREE keeps the page: reclaim finds its entry dirty', () => {
+  const w = new World();
+  w.map(0, 1);
+  w.store(0, 1);
+  const folio = w.page(0);
+  w.advise(0, 1, MADV_FREE);
+  w.store(0, 7);
+  expect(w.reclaim(0)).toBe(0);
+  expect(w.page(0)).toBe(folio);
+  expect(folio_test_swapbacked(folio)).toBe(true);
+  expect(w.load(0)).toBe(7);
+  w.check();
+});
+
+test('MADV_FREE clears swap entries and frees their slots', () => {
+  const w = new World();
+  w.map(0, 1);
+  w.store(0, 1);
+  expect(w.reclaim(0)).toBe(1);
+  expect(pte_is_swap_entry(w.pte(0))).toBe(true);
+  expect(swap_info()?.inuse_pages).toBe(1);
+  w.advise(0, 1, MADV_FREE);
+  expect(pte_none(w.pte(0))).toBe(true);
+  expect(swap_info()?.inuse_pages).toBe(0);
+  expect(w.load(0)).toBe(0);
+  w.check();
+});
