@@ -3,12 +3,12 @@
  * it is at the current step. Nothing is written and no kernel function runs.
  *
  * Names are looked up in this order: fields of the event at hand, variables of the scenario, actors,
- * constants. `$step` is the current step.
+ * constants, locals of the kernel function at hand. `step()` is the current step.
  */
 import { PAGE_FLAG_NAMES } from '../linux/mm/page-flags.ts';
 import type { BinaryOperator, Expr } from '../scenario/ast.ts';
 import { exactAnd, exactOr } from '../scenario/constants.ts';
-import { cpu, SPACE_PTE } from '../sim/cpu.ts';
+import { cpu, type Locals, SPACE_PTE } from '../sim/cpu.ts';
 import type { LoggedEvent } from '../sim/event.ts';
 import type { Machine } from '../sim/machine.ts';
 import type { Obj } from '../sim/struct.ts';
@@ -39,6 +39,7 @@ import {
   NULL_VALUE,
   numberOf,
   numberValue,
+  objectValue,
   pageValue,
   textValue,
   type Value,
@@ -58,6 +59,8 @@ export interface Scope {
   readonly actors: ReadonlyMap<string, number>;
   /** Its fields are names. */
   readonly event?: LoggedEvent;
+  /** Parameters and locals of the kernel function at hand; may throw where the frame is half gone. */
+  readonly locals?: Locals | null;
 }
 
 /** The value of an expression at the current step. Throws ExpressionError. */
@@ -119,10 +122,31 @@ function nameValue(name: string, expr: Expr, scope: Scope): Value {
   if (task !== undefined) return { kind: 'task', task, name };
   const constant = CONSTANTS.get(name);
   if (constant !== undefined) return constant;
-  if (name === '$step') return numberValue(machine.step);
+  const local = localValue(name, scope);
+  if (local !== null) return local;
   const thread = machine.names.indexOf(name, 1);
   if (thread >= 1 && thread <= machine.taskCount()) return { kind: 'task', task: thread, name };
   throw unknownName('name', name, namesIn(scope), expr.span);
+}
+
+/** A local of the kernel function at hand; null for none, and for what is no kernel value. */
+function localValue(name: string, { locals }: Scope): Value | null {
+  if (locals === null || locals === undefined) return null;
+  let all: Readonly<Record<string, unknown>>;
+  try {
+    all = locals();
+  } catch {
+    return null;
+  }
+  if (!Object.hasOwn(all, name)) return null;
+  const value = all[name];
+  if (value === null) return NULL_VALUE;
+  if (typeof value === 'number') return numberValue(value);
+  if (typeof value === 'boolean') return booleanValue(value);
+  if (typeof value === 'string') return textValue(value);
+  if (typeof value !== 'object') return null;
+  if ('pfn' in value) return pageValue(value.pfn as number);
+  return 'addr' in value ? objectValue(value as Obj) : null;
 }
 
 /** Names that a scope knows, the likely ones first. */

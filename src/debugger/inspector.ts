@@ -5,7 +5,7 @@
 
 import type { Expr } from '../scenario/ast.ts';
 import type { RunState, ScenarioRun } from '../scenario/run.ts';
-import { cpu } from '../sim/cpu.ts';
+import { cpu, type Locals } from '../sim/cpu.ts';
 import { allEvents, eventAt, eventStepAt, eventTypeAt } from '../sim/event.ts';
 import type { Machine } from '../sim/machine.ts';
 import { allSites, siteInfo } from '../sim/site.ts';
@@ -169,12 +169,20 @@ export class Inspector {
 
   // ---------------------------------------------------------------- expressions
 
-  scope(state: RunState, event: number): Scope {
+  /** Locals of the statement being executed, else of the selected frame. */
+  #locals(frameIndex: number): Locals | null {
+    if (cpu.task !== 0) return cpu.locals[cpu.depth] ?? null;
+    const task = this.selectedTask();
+    return task === 0 ? null : (this.machine.frames(task).at(-1 - frameIndex)?.locals ?? null);
+  }
+
+  scope(state: RunState, event: number, frameIndex = 0): Scope {
     return {
       machine: this.machine,
       walks: this.#walks,
       variables: state.variables,
       actors: state.actors,
+      locals: this.#locals(frameIndex),
       ...(event < 0 ? {} : { event: eventAt(event) }),
     };
   }

@@ -302,9 +302,9 @@ export class Session implements SessionView {
     });
   }
 
-  /** Names for expressions: the scenario's variables and actors, the fields of an event, `$step`. */
+  /** Names for expressions: the scenario's variables and actors, the fields of an event. */
   scope(event = -1): Scope {
-    return this.inspector.scope(this.driverState(), event);
+    return this.inspector.scope(this.driverState(), event, this.frameIndex);
   }
 
   // ---------------------------------------------------------------- running

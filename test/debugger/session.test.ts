@@ -179,3 +179,11 @@ test('reverse-continue finds where a watched value changed', () => {
   // C copied the page last; before that three forks shared it.
   expect(values).toEqual(['4 -> 3', '3 -> 4', '2 -> 3']);
 });
+
+test('parameters of a kernel function stand in conditions and in print', () => {
+  const session = open(family);
+  run(session, 'break rmap_walk_anon if folio == page(B, p)');
+  expect(run(session, 'continue')).toMatch(/Breakpoint 1, rmap_walk_anon/);
+  expect(run(session, 'print folio.index == vma(A, p).vm_pgoff')).toMatch(/= true|= 1/);
+  expect(run(session, 'print mapcount(folio)')).toMatch(/= 3$/);
+});

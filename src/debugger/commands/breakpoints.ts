@@ -86,7 +86,7 @@ export const breakpointCommands: readonly CommandSpec[] = [
     names: ['break', 'b'],
     group: 'breakpoints',
     usage: '[FUNCTION | LINE | FILE:LINE | SYSTEM:EVENT] [task NAME] [if EXPR]',
-    help: 'stop at a kernel function, line or event; globs name several; fields of the event may stand in EXPR',
+    help: 'stop at a kernel function, line or event; globs name several; EXPR may use fields of the event and parameters of the function',
     run: (session, args) => void set(session, args, false, null),
     complete: locations,
   },
