@@ -114,10 +114,16 @@ function recordedFile(op: Operation, fd: number): number {
 
 // ---------------------------------------------------------------- memory
 
-/** Address to pass for a mapping that a recording shows at `place`: a hint, if the place is free. */
-function placedAddress(op: Operation, addr: number, flags: number): number {
+/**
+ * Whether a mapping can be made where a recording shows it. A hint would not do: a file's huge-page
+ * alignment searches for more than the length and passes a hint over.
+ */
+function isPlaceFree(op: Operation, len: number, flags: number): boolean {
   const place = numberOption(op, 'place');
-  return place === undefined || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0 ? addr : place;
+  if (place === undefined || len <= 0 || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0) {
+    return false;
+  }
+  return vmaTreeFind(current_mm(), place, place + len) === null;
 }
 
 function* op_mmap(op: Operation): K<number> {
@@ -132,8 +138,11 @@ function* op_mmap(op: Operation): K<number> {
       return error;
     }
   }
-  const addr = placedAddress(op, numberArg(op, 0), flags);
-  return yield* sys_mmap(addr, len, prot, flags, fd, off);
+  if (isPlaceFree(op, len, flags)) {
+    const place = numberOption(op, 'place') ?? 0;
+    return yield* sys_mmap(place, len, prot, flags | MAP_FIXED_NOREPLACE, fd, off);
+  }
+  return yield* sys_mmap(numberArg(op, 0), len, prot, flags, fd, off);
 }
 
 function* op_munmap(op: Operation): K<number> {
