@@ -4,16 +4,10 @@
  * This list can only shrink; docs/FIDELITY.md says why each kind of stop is there.
  */
 export const stops: Readonly<Record<string, { readonly core?: string; readonly full?: string }>> = {
-  'advise-1': { full: '8 mlock fl' },
-  'advise-2': { full: '29 munlock fl' },
-  'advise-3': { full: '63 mlock fl' },
-  'errors-2': { full: '53 mlock fl' },
-  'errors-3': { full: '37 mlock fl' },
-  'errors-5': { full: '23 mlock fl' },
+  'advise-2': { full: '36 madvise fl' },
   'hand-ksm-basic': { core: '3 ksm unsupported' },
   'hand-ksm-exit': { core: '5 ksm unsupported' },
   'hand-merge-prctl-ksm': { core: '4 prctl_merge unsupported' },
-  'hand-mlock': { full: '2 mlock fl' },
   'hand-rmap-ksm-mremap': { core: '4 ksm unsupported' },
   'hand-rmap-ksm-tree': { core: '0 prctl_merge unsupported' },
   'hand-rmap-swap-tree': { core: '2 madvise pte' },
@@ -30,9 +24,6 @@ export const stops: Readonly<Record<string, { readonly core?: string; readonly f
   'ksm-2': { core: '9 ksm unsupported' },
   'ksm-3': { core: '8 ksm unsupported' },
   'ksm-4': { core: '8 ksm unsupported' },
-  'mixed-1': { full: '46 mlock fl' },
-  'mixed-3': { full: '44 munlock fl' },
-  'mixed-5': { full: '17 mlock fl' },
   'swap-1': { core: '19 madvise pte' },
   'swap-2': { core: '7 madvise pte' },
   'swap-3': { core: '27 madvise pte' },

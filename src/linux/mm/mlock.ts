@@ -1,14 +1,14 @@
 /**
- * mm/mlock.c v6.18: mlock(2) and its relatives, the side of the VMAs.
+ * mm/mlock.c v6.18: mlock(2) and its relatives. What happens to a single folio is in mm/swap.ts.
  *
- * Lock tree: mmap_lock (write) -> vma_start_write(). Fidelity: dup for flags, merges, counts and errors; the
- * pages are not marked mlocked and unevictable yet (stub: mlock_pte_range()), they are faulted in.
+ * Lock tree: mmap_lock (write) -> vma_start_write(), ptl per table. Fidelity: dup for small folios.
  */
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { __mm_populate, mm_populate } from './gup.ts';
+import { vm_normal_page } from './memory.ts';
 import {
   MCL_CURRENT,
   MCL_FUTURE,
@@ -26,21 +26,88 @@ import {
 } from './mm.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import type { vma_cursor } from './mprotect.ts';
-import { lru_add_drain } from './swap.ts';
+import { page_folio } from './page_alloc.ts';
+import {
+  mm_find_pmd,
+  pmd_addr_end,
+  pmd_none,
+  pmdp_get,
+  pte_offset_map_lock,
+  pte_present,
+  type pte_ptr,
+  pte_unmap_unlock,
+  ptep_get,
+} from './pgtable.ts';
+import { lru_add_drain, mlock_folio, munlock_folio } from './swap.ts';
 import { can_do_mlock } from './util.ts';
 import { vma_modify_flags } from './vma.ts';
 import { vma_supports_mlock } from './vma_map.ts';
 import { vmaTreeFirst, vmaTreeNext, vmaTreePrev, vmaTreeWalk } from './vma_tree.ts';
 
 /**
+ * mm/mlock.c: mlock_pte_range() v6.18: counts the folios of one table as mlocked by this VMA, or no longer.
+ * False: the table went away under us, the walk looks again (ACTION_AGAIN). Preconditions: mmap_lock for write.
+ */
+function* mlock_pte_range(
+  vma: vm_area_struct,
+  pmd: pte_ptr,
+  start: number,
+  end: number,
+): K<boolean> {
+  const first = yield* pte_offset_map_lock(vma.vm_mm as mm_struct, pmd, start);
+  if (first === 0) {
+    return false;
+  }
+  let ptep = first;
+  for (let addr = start; addr < end; addr += PAGE_SIZE, ptep += 1) {
+    const ptent = ptep_get(ptep);
+    if (!pte_present(ptent)) {
+      continue;
+    }
+    const page = vm_normal_page(vma, addr, ptent);
+    if (page === null) {
+      continue;
+    }
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      mlock_folio(page_folio(page));
+    } else {
+      munlock_folio(page_folio(page));
+    }
+  }
+  pte_unmap_unlock(first);
+  return true;
+}
+
+/** walk_page_range() with mlock_walk_ops. */
+function* mlock_walk(vma: vm_area_struct, start: number, end: number): K {
+  const mm = vma.vm_mm as mm_struct;
+  let addr = start;
+  while (addr < end) {
+    const next = pmd_addr_end(addr, end);
+    const pmd = mm_find_pmd(mm, addr);
+    const present = pmd !== 0 && !pmd_none(pmdp_get(pmd));
+    if (!present || (yield* mlock_pte_range(vma, pmd, addr, next))) {
+      addr = next;
+    }
+  }
+}
+
+/**
  * mm/mlock.c: mlock_vma_pages_range() v6.18. VM_IO beside VM_LOCKED, which no mapping has otherwise, tells a walk
  * that meets a page meanwhile not to count it as well.
  */
-function* mlock_vma_pages_range(vma: vm_area_struct, newflags: number): K {
+function* mlock_vma_pages_range(
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  newflags: number,
+): K {
   const transient = (newflags & VM_LOCKED) !== 0 ? newflags | VM_IO : newflags;
   yield* vma_start_write(vma);
   vma.vm_flags = transient;
+  // Only folios on a list have an mlock_count.
   lru_add_drain();
+  yield* mlock_walk(vma, start, end);
   lru_add_drain();
   if (transient !== newflags) {
     vma.vm_flags = newflags;
@@ -77,7 +144,7 @@ function* mlock_fixup(
     yield* vma_start_write(modified);
     modified.vm_flags = newflags;
   } else {
-    yield* mlock_vma_pages_range(modified, newflags);
+    yield* mlock_vma_pages_range(modified, start, end, newflags);
   }
   cursor.prev = modified;
   return 0;

@@ -1,11 +1,14 @@
-/** Advice about single pages: what it leaves in entries, folios and counts. */
+/** Advice about single pages, and mlock: what they leave in entries, folios and counts. */
 import { expect, test } from 'vitest';
 import { mmOfTask } from '../../../src/linux/describe.ts';
 import { MADV_FREE } from '../../../src/linux/mm/mm.ts';
 import {
   folio_test_active,
   folio_test_dirty,
+  folio_test_lru,
+  folio_test_mlocked,
   folio_test_swapbacked,
+  folio_test_unevictable,
 } from '../../../src/linux/mm/page-flags.ts';
 import {
   lookupPte,
@@ -41,6 +44,9 @@ class World {
   }
   load(page: number, task = this.p): number {
     return call(this.m, task, 'load', [at(page)]);
+  }
+  call(name: string, args: number[]): number {
+    return call(this.m, this.p, name, args);
   }
   advise(page: number, n: number, advice: number): number {
     return call(this.m, this.p, 'madvise', [at(page), n * PAGE, advice]);
@@ -115,5 +121,47 @@ test('MADV_FREE clears swap entries and frees their slots', () => {
   expect(pte_none(w.pte(0))).toBe(true);
   expect(swap_info()?.inuse_pages).toBe(0);
   expect(w.load(0)).toBe(0);
+  w.check();
+});
+
+const locked = (folio: page): readonly unknown[] => [
+  folio_test_mlocked(folio),
+  folio_test_unevictable(folio),
+  folio_test_lru(folio),
+  folio._refcount,
+];
+
+test('mlock takes pages to the unevictable list, munlock back, whether there before or populated', () => {
+  const w = new World();
+  w.map(0, 3);
+  w.store(0, 1);
+  expect(w.call('mlock', [at(0), 2 * PAGE])).toBe(0);
+  const [before, populated] = [w.page(0), w.page(1)];
+  expect(locked(before)).toEqual([true, true, true, 1]);
+  expect(locked(populated)).toEqual([true, true, true, 1]);
+  expect(w.reclaim(0)).toBe(0);
+  expect(w.page(0)).toBe(before);
+  expect(w.call('munlock', [at(0), 2 * PAGE])).toBe(0);
+  expect(locked(before)).toEqual([false, false, true, 1]);
+  expect(locked(populated)).toEqual([false, false, true, 1]);
+  w.check();
+});
+
+test('a folio that two processes mlock stays unevictable until both have unlocked it', () => {
+  const w = new World();
+  w.map(0, 1);
+  w.store(0, 1);
+  const child = call(w.m, w.p, 'fork');
+  const folio = w.page(0);
+  // Read-only, so that populating does not unshare it.
+  for (const task of [w.p, child]) {
+    call(w.m, task, 'mprotect', [at(0), PAGE, 1]);
+    call(w.m, task, 'mlock', [at(0), PAGE]);
+  }
+  expect(locked(folio)).toEqual([true, true, true, 2]);
+  call(w.m, child, 'munlock', [at(0), PAGE]);
+  expect(folio_test_unevictable(folio)).toBe(true);
+  call(w.m, w.p, 'munmap', [at(0), PAGE]);
+  expect([folio_test_mlocked(folio), folio_test_unevictable(folio)]).toEqual([false, false]);
   w.check();
 });
