@@ -4,15 +4,11 @@
  * This list can only shrink; docs/FIDELITY.md says why each kind of stop is there.
  */
 export const stops: Readonly<Record<string, { readonly core?: string; readonly full?: string }>> = {
-  'advise-2': { full: '36 madvise fl' },
   'hand-ksm-basic': { core: '3 ksm unsupported' },
   'hand-ksm-exit': { core: '5 ksm unsupported' },
   'hand-merge-prctl-ksm': { core: '4 prctl_merge unsupported' },
   'hand-rmap-ksm-mremap': { core: '4 ksm unsupported' },
   'hand-rmap-ksm-tree': { core: '0 prctl_merge unsupported' },
-  'hand-rmap-swap-tree': { core: '2 madvise pte' },
-  'hand-swap-cow': { core: '2 madvise pte' },
-  'hand-swap-shared-page': { core: '6 madvise pte' },
   'hand-thp-collapse-fork': { core: '2 madvise unsupported' },
   'hand-thp-dontneed': { core: '2 store unsupported' },
   'hand-thp-fault': { core: '2 store unsupported' },
@@ -24,9 +20,6 @@ export const stops: Readonly<Record<string, { readonly core?: string; readonly f
   'ksm-2': { core: '9 ksm unsupported' },
   'ksm-3': { core: '8 ksm unsupported' },
   'ksm-4': { core: '8 ksm unsupported' },
-  'swap-1': { core: '19 madvise pte' },
-  'swap-2': { core: '7 madvise pte' },
-  'swap-3': { core: '27 madvise pte' },
   'thp-1': { core: '2 store unsupported' },
   'thp-2': { core: '2 store unsupported' },
   'thp-3': { core: '2 store unsupported' },

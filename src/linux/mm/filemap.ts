@@ -76,6 +76,26 @@ function readAround(vmf: vm_fault, mapping: address_space): void {
 }
 
 /**
+ * force_page_cache_readahead() as MADV_WILLNEED calls it through vfs_fadvise(): pages of the range that are not in
+ * the cache yet are read, up to the end of the file; they are uptodate at once.
+ */
+export function* readAhead(mapping: address_space, first: number, nr_pages: number): K {
+  // page_cache_ra_unbounded(): truncation and hole punching wait until the new pages are in.
+  yield* down_read(mapping.invalidate_lock);
+  const end = Math.min(first + nr_pages, file_pages(mapping.host as inode));
+  for (let index = first; index < end; index += 1) {
+    if (page_cache_lookup(mapping, index) === null) {
+      const folio = readPage(mapping, index);
+      if (folio === null) {
+        break;
+      }
+      folio_put(folio);
+    }
+  }
+  up_read(mapping.invalidate_lock);
+}
+
+/**
  * mm/filemap.c: filemap_fault() v6.18: finds or reads the page of the fault and returns it locked with a
  * reference in vmf.page. Preconditions: mmap_lock or the VMA lock held for read.
  */

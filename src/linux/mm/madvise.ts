@@ -3,7 +3,7 @@
  *
  * Lock tree: by advice mmap_lock (write) -> vma_start_write(), mmap_lock (read), or the read lock of the one
  * VMA concerned. Fidelity: dup for the walk, the errors, the advice that changes VMA flags, DONTNEED,
- * FREE and guard regions; COLD, PAGEOUT, WILLNEED and COLLAPSE check and then do nothing yet (stub).
+ * the advice about single pages and guard regions; COLLAPSE is refused (stub).
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
@@ -12,9 +12,10 @@ import { punchHole } from '../fs/open.ts';
 import { current_mm } from '../kernel/current.ts';
 import { anon_rmap, has } from '../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { readAhead } from './filemap.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
-import { free_page_range } from './madvise_walk.ts';
+import { advisePageRange } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
 import {
   is_shared_maywrite,
@@ -80,7 +81,9 @@ import {
   vma_start_write,
 } from './mmap_lock.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
+import { shmem_mapping } from './page_cache.ts';
 import type { mmu_gather } from './pgtable_types.ts';
+import { lru_add_drain } from './swap.ts';
 import { vma_modify_flags } from './vma.ts';
 import { vma_is_sealed } from './vma_munmap.ts';
 import { find_vma, find_vma_prev } from './vma_tree.ts';
@@ -142,7 +145,9 @@ function* madvise_free_single_vma(m: madvise_behavior): K<number> {
   if (end <= vma.vm_start) {
     return -EINVAL;
   }
-  yield* free_page_range(vma, start, end);
+  // Only a folio on a list can be moved to another one.
+  lru_add_drain();
+  yield* advisePageRange(vma, start, end, 'free');
   return 0;
 }
 
@@ -194,6 +199,59 @@ function* madvise_remove(m: madvise_behavior): K<number> {
 /** mm/madvise.c: can_madv_lru_vma() v6.18. */
 function can_madv_lru_vma(vma: vm_area_struct): boolean {
   return (vma.vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) === 0;
+}
+
+/** mm/madvise.c: madvise_cold() v6.18. 0 or -EINVAL. Preconditions: mmap_lock held for read. */
+function* madvise_cold(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!can_madv_lru_vma(vma)) {
+    return -EINVAL;
+  }
+  lru_add_drain();
+  yield* advisePageRange(vma, m.start, m.end, 'cold');
+  return 0;
+}
+
+/**
+ * mm/madvise.c: madvise_pageout() v6.18. 0 or -EINVAL. The caller may write every file it maps
+ * (can_do_file_pageout()). Preconditions: mmap_lock held for read.
+ */
+function* madvise_pageout(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  if (!can_madv_lru_vma(vma)) {
+    return -EINVAL;
+  }
+  lru_add_drain();
+  yield* advisePageRange(vma, m.start, m.end, 'pageout');
+  return 0;
+}
+
+/**
+ * mm/madvise.c: madvise_willneed() v6.18. mmap_lock is dropped while a file is read: the VMA may be gone
+ * afterwards. tmpfs pages are never swapped out here, so that there are none to read in.
+ */
+function* madvise_willneed(m: madvise_behavior): K<number> {
+  const vma = vmaOf(m);
+  const file = vma.vm_file;
+  if (file === null) {
+    yield* advisePageRange(vma, m.start, m.end, 'willneed');
+    lru_add_drain();
+    return 0;
+  }
+  const mapping = file.f_mapping;
+  if (mapping === null || shmem_mapping(mapping)) {
+    lru_add_drain();
+    return 0;
+  }
+  m.lock_dropped = true;
+  get_file(file);
+  const first = (m.start - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff;
+  const nr_pages = (m.end - m.start) / PAGE_SIZE;
+  mmap_read_unlock(m.mm);
+  yield* readAhead(mapping, first, nr_pages);
+  fput(file);
+  yield* mmap_read_lock(m.mm);
+  return 0;
 }
 
 /** mm/madvise.c: is_valid_guard_vma() v6.18. */
@@ -332,10 +390,11 @@ function* madvise_vma_behavior(m: madvise_behavior): K<number> {
     case MADV_REMOVE:
       return yield* madvise_remove(m);
     case MADV_WILLNEED:
-      return 0;
+      return yield* madvise_willneed(m);
     case MADV_COLD:
+      return yield* madvise_cold(m);
     case MADV_PAGEOUT:
-      return can_madv_lru_vma(vma) ? 0 : -EINVAL;
+      return yield* madvise_pageout(m);
     case MADV_FREE:
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:

@@ -1,17 +1,27 @@
 /**
- * mm/madvise.c v6.18: the page-table walks of advice about single pages: MADV_FREE.
+ * mm/madvise.c v6.18: the page-table walks of advice about single pages: MADV_FREE, MADV_COLD,
+ * MADV_PAGEOUT and MADV_WILLNEED.
  *
  * Lock tree: ptl, per table -> folio lock, by trylock only. The caller holds mmap_lock or the lock of the VMA
  * for read. Fidelity: dup for small folios; there is no TLB to flush, and no rescheduling inside a table.
  */
 import type { K } from '../../sim/wait.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { vm_normal_page } from './memory.ts';
 import { PAGE_SIZE } from './mm.ts';
 import { add_mm_counter, MM_SWAPENTS } from './mm_counter.ts';
 import { page_folio } from './page_alloc.ts';
-import { folio_clear, folio_test_dirty, folio_test_swapcache, PG_dirty } from './page-flags.ts';
+import {
+  folio_clear,
+  folio_test_active,
+  folio_test_dirty,
+  folio_test_lru,
+  folio_test_swapcache,
+  folio_test_unevictable,
+  PG_dirty,
+  PG_referenced,
+} from './page-flags.ts';
 import {
   is_poisoned_swp_entry,
   mm_find_pmd,
@@ -32,12 +42,21 @@ import {
   pte_young,
   ptep_get,
   ptep_get_and_clear,
+  ptep_test_and_clear_young,
   set_pte_at,
 } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
-import { folio_mark_lazyfree, lru_add_drain } from './swap.ts';
-import { free_swap_and_cache } from './swap_state.ts';
+import {
+  folio_deactivate,
+  folio_isolate_lru,
+  folio_mark_lazyfree,
+  folio_put,
+  folio_putback_lru,
+  folio_set_workingset,
+} from './swap.ts';
+import { free_swap_and_cache, swapinPage } from './swap_state.ts';
 import { folio_free_swap } from './swapfile.ts';
+import { reclaim_pages } from './vmscan.ts';
 
 /** include/linux/pgtable.h: clear_young_dirty_ptes() v6.18 of one entry, both bits. Preconditions: ptl. */
 function clear_young_dirty_pte(mm: mm_struct, addr: number, ptep: pte_ptr): void {
@@ -105,17 +124,120 @@ function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: numbe
   pte_unmap_unlock(first);
 }
 
-/** walk_page_range_vma() with madvise_free_pte_range(), after the drain of madvise_free_single_vma(). */
-export function* free_page_range(vma: vm_area_struct, start: number, end: number): K {
+/**
+ * mm/madvise.c: madvise_cold_or_pageout_pte_range() v6.18: folios that this entry alone maps are deactivated
+ * or, for MADV_PAGEOUT, isolated here and reclaimed once the ptl is released. The caller may write the files
+ * it maps, so that page-cache folios are never spared (can_do_file_pageout()).
+ */
+function* madvise_cold_or_pageout_pte_range(
+  vma: vm_area_struct,
+  pmd: pte_ptr,
+  start: number,
+  end: number,
+  pageout: boolean,
+): K {
   const mm = vma.vm_mm as mm_struct;
-  // Only a folio on a list can be marked.
-  lru_add_drain();
+  const folio_list: folio[] = [];
+  const first = yield* pte_offset_map_lock(mm, pmd, start);
+  if (first === 0) {
+    return;
+  }
+  let ptep = first;
+  for (let addr = start; addr < end; addr += PAGE_SIZE, ptep += 1) {
+    const ptent = ptep_get(ptep);
+    if (!pte_present(ptent)) {
+      continue;
+    }
+    const page = vm_normal_page(vma, addr, ptent);
+    if (page === null) {
+      continue;
+    }
+    const folio = page_folio(page);
+    // Others who map it may be using it.
+    if (!folio_test_lru(folio) || folio_mapcount(folio) !== 1) {
+      continue;
+    }
+    if (!pageout) {
+      ptep_test_and_clear_young(vma, addr, ptep);
+    }
+    folio_clear(folio, PG_referenced);
+    if (folio_test_active(folio)) {
+      folio_set_workingset(folio);
+    }
+    if (!pageout) {
+      folio_deactivate(folio);
+    } else if (folio_isolate_lru(folio)) {
+      if (folio_test_unevictable(folio)) {
+        folio_putback_lru(folio);
+      } else {
+        folio_list.push(folio);
+      }
+    }
+  }
+  pte_unmap_unlock(first);
+  if (pageout) {
+    yield* reclaim_pages(folio_list);
+  }
+}
+
+/**
+ * mm/madvise.c: swapin_walk_pmd_entry() v6.18: reads what is swapped out into the swap cache; the entries
+ * stay. The ptl is dropped for each read.
+ */
+function* swapin_walk_pmd_entry(vma: vm_area_struct, pmd: pte_ptr, start: number, end: number): K {
+  const mm = vma.vm_mm as mm_struct;
+  let ptep = 0;
+  for (let addr = start; addr < end; addr += PAGE_SIZE) {
+    if (ptep === 0) {
+      ptep = yield* pte_offset_map_lock(mm, pmd, addr);
+      if (ptep === 0) {
+        break;
+      }
+    } else {
+      ptep += 1;
+    }
+    const pte = ptep_get(ptep);
+    if (!pte_is_swap_entry(pte)) {
+      continue;
+    }
+    pte_unmap_unlock(ptep);
+    ptep = 0;
+    const folio = swapinPage(pte_to_swp_entry(pte));
+    if (folio !== null) {
+      folio_put(folio);
+    }
+  }
+  if (ptep !== 0) {
+    pte_unmap_unlock(ptep);
+  }
+}
+
+/** What a walk does with each PTE table. */
+type Advice = 'free' | 'cold' | 'pageout' | 'willneed';
+
+/**
+ * walk_page_range_vma() with the pmd_entry callback of the advice. Preconditions: mmap_lock or the VMA lock held
+ * for read.
+ */
+export function* advisePageRange(
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  advice: Advice,
+): K {
+  const mm = vma.vm_mm as mm_struct;
   let addr = start;
   while (addr < end) {
     const next = pmd_addr_end(addr, end);
     const pmd = mm_find_pmd(mm, addr);
     if (pmd !== 0 && !pmd_none(pmdp_get(pmd))) {
-      yield* madvise_free_pte_range(vma, pmd, addr, next);
+      if (advice === 'free') {
+        yield* madvise_free_pte_range(vma, pmd, addr, next);
+      } else if (advice === 'willneed') {
+        yield* swapin_walk_pmd_entry(vma, pmd, addr, next);
+      } else {
+        yield* madvise_cold_or_pageout_pte_range(vma, pmd, addr, next, advice === 'pageout');
+      }
     }
     addr = next;
   }

@@ -1,6 +1,6 @@
 /**
  * mm/vmscan.c v6.18: reclaim of one folio: the steps of shrink_folio_list(). What to reclaim is said by the
- * operation, not found on the LRU lists.
+ * operation or by MADV_PAGEOUT, not found on the LRU lists.
  *
  * Lock tree: folio lock; inside it the rmap locks, ptls, swap. Fidelity: dup per folio; custom: the swap
  * device completes a write at once, so that the folio is freed in the same pass; dirty page-cache folios
@@ -244,6 +244,23 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
   folio_unlock(folio);
   free_frozen_pages(folio, folio_order(folio));
   return true;
+}
+
+/**
+ * mm/vmscan.c: reclaim_pages() and reclaim_folio_list() v6.18: reclaims isolated folios although they were
+ * used lately; those that stay go back to the LRU in the end.
+ */
+export function* reclaim_pages(folio_list: readonly folio[]): K {
+  const kept: folio[] = [];
+  for (const folio of folio_list) {
+    folio_clear(folio, PG_active);
+    if (!(yield* shrinkIsolatedFolio(folio, true))) {
+      kept.push(folio);
+    }
+  }
+  for (const folio of kept) {
+    folio_putback_lru(folio);
+  }
 }
 
 /**
