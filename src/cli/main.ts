@@ -26,7 +26,7 @@ function checkTogether(argv: Readonly<Record<string, unknown>>): true {
 async function main(args: readonly string[]): Promise<void> {
   const parser = yargs([...args])
     .scriptName('rmapdbg')
-    .usage('$0 [FILE]  debug a scenario, an strace log or a saved session in the terminal')
+    .usage('$0 [FILE]  debug a scenario or an strace log in the terminal')
     // One value per option, so that `-x CMD FILE` leaves FILE alone.
     .parserConfiguration({ 'populate--': true, 'greedy-arrays': false })
     .strict()
