@@ -14,7 +14,13 @@ import { IS_ERR_VALUE } from '../linux/errno.ts';
 import { operationNames } from '../linux/operations.ts';
 import { ENDLESS } from '../sim/cpu.ts';
 import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
-import { type Schedule, scheduleChoices } from '../sim/schedule.ts';
+import {
+  parseSchedule,
+  type Schedule,
+  ScheduleError,
+  type ScheduleSlice,
+  scheduleChoices,
+} from '../sim/schedule.ts';
 import { conditionById } from '../sim/wait.ts';
 import { type ArgumentValue, evaluateArgument, type Names } from './arguments.ts';
 import type {
@@ -63,6 +69,8 @@ interface RaceState {
   readonly whole: Flight | null;
   /** Decisions made so far in this race. */
   readonly picks: number;
+  /** The interleaving that `--schedule`, or else a `schedule` line of the race, fixes; null for none. */
+  readonly plan: readonly ScheduleSlice[] | null;
 }
 
 /** Everything the driver must go back to. */
@@ -483,6 +491,31 @@ export class ScenarioRun {
 
   // ---------------------------------------------------------------- races
 
+  /**
+   * What a `schedule` line of the race fixes. The hash in its word is not looked at: the word stands in
+   * the very text that it would be the hash of.
+   */
+  #planOf(statement: Race): readonly ScheduleSlice[] | null {
+    const line = statement.body.find((item) => item.kind === 'schedule');
+    if (line === undefined) return null;
+    const fail = (message: string): ScenarioError =>
+      new ScenarioError(this.scenario.source, line.span, {
+        message,
+        expected: 'a word that the debugger command `schedule` or `rmapdbg run --seed N` printed',
+      });
+    try {
+      const schedule = parseSchedule(line.word);
+      const { name } = this.machine.config.kernel as { readonly name: string };
+      if (schedule.kernel !== name) {
+        throw fail(`this schedule was made on kernel ${schedule.kernel}, this run is on ${name}`);
+      }
+      return schedule.races[this.state.races] ?? schedule.races[0] ?? null;
+    } catch (error) {
+      if (error instanceof ScheduleError) throw fail(error.message);
+      throw error;
+    }
+  }
+
   #startRace(statement: Race): void {
     const tasks: number[] = [];
     const queues: Operation[][] = [];
@@ -498,9 +531,11 @@ export class ScenarioRun {
       }
       queues[column]?.push(item);
     }
+    const plan = this.#options.schedule?.races[this.state.races] ?? this.#planOf(statement);
     this.state = {
       ...this.state,
       race: {
+        plan,
         statement,
         tasks,
         queues,
@@ -597,10 +632,16 @@ export class ScenarioRun {
       this.#chosen = 0;
       return { task, steps: 0 };
     }
-    const planned = this.#options.schedule?.races[this.state.races]?.[race.picks];
+    const planned = race.plan?.[race.picks];
     if (planned !== undefined) {
       const task = race.tasks[planned.task];
       if (task !== undefined && enabled.includes(task)) return { task, steps: planned.steps };
+      const { line } = race.statement.span;
+      this.#report(
+        'divergence',
+        line,
+        `entry ${race.picks + 1} of the schedule names a task that cannot run here`,
+      );
     }
     const seed = this.#options.seed ?? 0;
     if (seed === 0) return { task: enabled[0] as number, steps: 0 };

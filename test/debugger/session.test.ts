@@ -187,3 +187,30 @@ test('parameters of a kernel function stand in conditions and in print', () => {
   expect(run(session, 'print folio.index == vma(A, p).vm_pgoff')).toMatch(/= true|= 1/);
   expect(run(session, 'print mapcount(folio)')).toMatch(/= 3$/);
 });
+
+test('a schedule line inside a race fixes its interleaving', () => {
+  const race = (line: string): string => `
+A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p+2p, 7)
+A: B = fork()
+race {
+${line}
+  A: mprotect(p, 2p, PROT_READ)
+  B: store(p+2p, 9)
+}
+`;
+  const seeded = openSession(race('  # by seed'), { file: 'test.mm', seed: 5 });
+  if ('errors' in seeded) throw new Error('does not parse');
+  run(seeded, 'continue');
+  const word = run(seeded, 'schedule');
+  const slices = (session: Session): string =>
+    session.machine.slices.map((s) => `${s.task}:${s.endStep - s.step}`).join(' ');
+  expect(seeded.machine.slices.length).toBeGreaterThan(6);
+  const fixed = open(race(`  schedule ${word}`));
+  run(fixed, 'continue');
+  expect(slices(fixed)).toBe(slices(seeded));
+  expect(fixed.machine.hash()).toBe(seeded.machine.hash());
+  expect(fixed.run.reports()).toEqual([]);
+  const damaged = open(race(`  schedule ${word.slice(0, -1)}${word.endsWith('0') ? '1' : '0'}`));
+  expect(run(damaged, 'continue')).toMatch(/test\.mm:6:.*damaged/s);
+});
