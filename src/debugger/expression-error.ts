@@ -23,8 +23,9 @@ export function unknownName(
   name: string,
   known: Iterable<string>,
   span: Span,
+  where = '',
 ): ExpressionError {
   const all = [...known];
   const list = all.length > 0 && all.length <= 12 ? `there is ${all.join(', ')}` : undefined;
-  return new ExpressionError(`no ${what} ${name}`, span, didYouMean(name, all) ?? list);
+  return new ExpressionError(`no ${what} ${name}${where}`, span, didYouMean(name, all) ?? list);
 }

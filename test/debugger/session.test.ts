@@ -188,6 +188,21 @@ test('parameters of a kernel function stand in conditions and in print', () => {
   expect(run(session, 'print mapcount(folio)')).toMatch(/= 3$/);
 });
 
+test('a name that a condition cannot know is refused when it is set', () => {
+  const session = open(family);
+  expect(run(session, 'break rmap:walk_visit if vmaa.vm_mm == C.mm')).toMatch(
+    /no name vmaa \(column 1 of the condition\); did you mean vma\?/,
+  );
+  expect(run(session, 'break rmap_walk_anon if 1 == mapcuont(folio)')).toMatch(
+    /no function mapcuont \(column 6 of the condition\); did you mean mapcount\?/,
+  );
+  expect(run(session, 'info breakpoints')).not.toMatch(/walk/);
+  // C and p are made later by the scenario, folio is a parameter.
+  expect(run(session, 'break rmap_walk_anon if folio == page(C, p)')).toMatch(/^Breakpoint 1/);
+  expect(run(session, 'condition 1 folioo == page(C, p)')).toMatch(/did you mean folio\?/);
+  expect(run(session, 'info breakpoints')).toMatch(/if folio == page\(C, p\)/);
+});
+
 test('a schedule line inside a race fixes its interleaving', () => {
   const race = (line: string): string => `
 A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)

@@ -3,6 +3,7 @@ import { parseExpression } from '../../scenario/expr.ts';
 import type { Breakpoint } from '../breakpoints.ts';
 import { resolveLocation } from '../breakpoints.ts';
 import { CommandError, type CommandSpec } from '../command-table.ts';
+import { checkConditionNames } from '../condition-names.ts';
 import type { Session } from '../session.ts';
 
 interface Parts {
@@ -41,8 +42,10 @@ function hereLocation(session: Session, line = ''): string {
 function set(session: Session, args: string, temporary: boolean, log: string | null): Breakpoint {
   const { location, task, condition } = partsOf(args);
   const spec = /^\d*$/.test(location) ? hereLocation(session, location) : location;
+  const place = resolveLocation(spec);
+  if (condition !== null) checkConditionNames(session, place, condition.expr);
   const breakpoint = session.breakpoints.add({
-    ...resolveLocation(spec),
+    ...place,
     spec,
     watched: null,
     condition,
@@ -86,7 +89,7 @@ export const breakpointCommands: readonly CommandSpec[] = [
     names: ['break', 'b'],
     group: 'breakpoints',
     usage: '[FUNCTION | LINE | FILE:LINE | SYSTEM:EVENT] [task NAME] [if EXPR]',
-    help: 'stop at a kernel function, line or event; globs name several; EXPR may use fields of the event and parameters of the function',
+    help: 'stop at a kernel function, line or event; globs name several; EXPR may use fields of the event and parameters of the function; a name that can mean nothing there is refused',
     run: (session, args) => void set(session, args, false, null),
     complete: locations,
   },
@@ -192,8 +195,9 @@ export const breakpointCommands: readonly CommandSpec[] = [
     run: (session, args) => {
       const [, id = '', text = ''] = /^\s*(\S+)\s*(?:if\b\s*)?(.*)$/s.exec(args) ?? [];
       const breakpoint = byId(session, id);
-      breakpoint.condition =
-        text === '' ? null : { text, expr: parseExpression(text, '<condition>') };
+      const condition = text === '' ? null : { text, expr: parseExpression(text, '<condition>') };
+      if (condition !== null) checkConditionNames(session, breakpoint, condition.expr);
+      breakpoint.condition = condition;
     },
     complete: ids,
   },
