@@ -86,3 +86,16 @@ test('without a file the picker has the tour preselected', async () => {
   screen.type('\r');
   await screen.until('Tour 1');
 });
+
+test('--linear says the panes as lines and answers commands below them, with nothing drawn over', async () => {
+  const screen = start(['scenarios/tour/2-walk.mm', '--linear'], { columns: 100, rows: 50 });
+  await screen.until(/quit leaves\.\s+rmapdbg>/);
+  screen.type('break rmap:walk_visit\r');
+  await screen.until(/Breakpoint 1 at rmap:walk_visit/);
+  screen.type('continue\r');
+  await screen.until(/Breakpoint 1, rmap:walk_visit/);
+  screen.type('screen walk\r');
+  const shown = await screen.until(/Walk:/);
+  expect(shown).toContain('Breakpoint 1, rmap:walk_visit');
+  expect(shown).not.toMatch(/[│─┌╭]/);
+});

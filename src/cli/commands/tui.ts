@@ -12,6 +12,7 @@ import { withTerminal } from '../../tui/terminal.ts';
 import type { ThemeName } from '../../tui/theme.ts';
 import { EXIT_OK, EXIT_USAGE } from '../exit-codes.ts';
 import { readScenarioText, UsageError } from '../files.ts';
+import { runLinear } from '../linear.ts';
 import { type CommonOptions, withScenario } from '../options.ts';
 import { colorLevel } from '../output.ts';
 import { doing } from '../report.ts';
@@ -20,6 +21,7 @@ import { shippedScenarios } from '../shipped.ts';
 interface TuiArguments extends CommonOptions {
   readonly file: string | undefined;
   readonly theme: ThemeName;
+  readonly linear: boolean | undefined;
 }
 
 export const tuiCommand: CommandModule<object, TuiArguments> = {
@@ -35,6 +37,10 @@ export const tuiCommand: CommandModule<object, TuiArguments> = {
         choices: ['dark', 'light', 'high-contrast', 'colour-blind'] as const,
         default: 'dark' as const,
         describe: 'colours of the screen',
+      })
+      .option('linear', {
+        type: 'boolean',
+        describe: 'lines instead of a screen, for a screen reader; also INK_SCREEN_READER=true',
       })
       .example('$0', 'pick a scenario; the tour comes first')
       .example('$0 trace.strace --touch all', 'step through a recorded program') as never,
@@ -104,6 +110,11 @@ async function tuiHandler(args: ArgumentsCamelCase<TuiArguments>): Promise<void>
   };
   // Bad input is told before the screen is taken.
   const given = args.file === undefined ? null : open(args.file, args);
+  if (args.linear ?? process.env.INK_SCREEN_READER === 'true') {
+    if (given === null) throw new UsageError('lines need a FILE: `rmapdbg scenarios` lists them');
+    await runLinear(given, stdin, stdout);
+    process.exit(EXIT_OK);
+  }
   await withTerminal({ stdin, stdout }, async (terminal) => {
     let session = given;
     if (session === null) {
