@@ -73,6 +73,13 @@ interface RaceState {
   readonly plan: readonly ScheduleSlice[] | null;
 }
 
+/** A list linked forwards: thousands of touches may follow one mmap, and each state keeps its own rest. */
+interface Queued {
+  readonly task: number;
+  readonly operation: Operation;
+  readonly next: Queued | null;
+}
+
 /** Everything the driver must go back to. */
 export interface RunState {
   /** Index of the statement to do next (or being done). */
@@ -83,7 +90,7 @@ export interface RunState {
   /** Operations that wait for something only later lines bring about. */
   readonly waiting: readonly Flight[];
   /** Operations to do before the next statement. */
-  readonly queue: readonly { readonly task: number; readonly operation: Operation }[];
+  readonly queue: Queued | null;
   readonly race: RaceState | null;
   /** Races finished: index into the schedule. */
   readonly races: number;
@@ -122,13 +129,25 @@ export interface RunOptions {
   readonly operationDone?: (last: boolean) => boolean;
 }
 
+/** `operations` of one task, then what is queued already. */
+function queueOf(
+  task: number,
+  operations: readonly Operation[],
+  then: Queued | null,
+): Queued | null {
+  return operations.reduceRight<Queued | null>(
+    (next, operation) => ({ task, operation, next }),
+    then,
+  );
+}
+
 const start: RunState = {
   at: 0,
   variables: new Map(),
   actors: new Map(),
   flight: null,
   waiting: [],
-  queue: [],
+  queue: null,
   race: null,
   races: 0,
   judged: 0,
@@ -239,9 +258,9 @@ export class ScenarioRun {
         if (!flight.extra) this.passStatement();
         continue;
       }
-      const queued = this.state.queue[0];
-      if (queued !== undefined) {
-        this.state = { ...this.state, queue: this.state.queue.slice(1) };
+      const queued = this.state.queue;
+      if (queued !== null) {
+        this.state = { ...this.state, queue: queued.next };
         this.#begin(queued.task, queued.operation, true);
         continue;
       }
@@ -335,7 +354,7 @@ export class ScenarioRun {
     const task = this.#task(operation.actor, operation);
     const extra = prepareTraceOperation(this, task, operation);
     if (extra.length > 0) {
-      this.state = { ...this.state, queue: extra.map((o) => ({ task, operation: o })) };
+      this.state = { ...this.state, queue: queueOf(task, extra, null) };
       return;
     }
     this.#begin(task, operation, false);
@@ -423,8 +442,7 @@ export class ScenarioRun {
       this.#options.touch ?? 'writable',
     );
     if (follow.length > 0) {
-      const queue = follow.map((o) => ({ task, operation: o }));
-      this.state = { ...this.state, queue: [...this.state.queue, ...queue] };
+      this.state = { ...this.state, queue: queueOf(task, follow, this.state.queue) };
     }
   }
 

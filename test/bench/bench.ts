@@ -10,6 +10,7 @@ import { eventLog, tracepoint } from '../../src/sim/event.ts';
 import type { Machine } from '../../src/sim/machine.ts';
 import { miniMachine, operation as miniOperation } from '../sim/mini-machine.ts';
 import { fastKernel } from '../support/fast-kernel.ts';
+import { growth } from './growth.ts';
 import { boot, interleaved, process as makeProcess, runAll, systemCallMix } from './workload.ts';
 
 const PAGE = 4096;
@@ -310,5 +311,6 @@ const rows: Readonly<Record<string, () => void>> = {
   timeTravel,
   memory,
   tracepoints,
+  growth: () => growth(stepKernel),
 };
 for (const [name, row] of Object.entries(rows)) if (wanted(name)) row();

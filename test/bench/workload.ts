@@ -11,7 +11,7 @@ import type { Machine, Operation } from '../../src/sim/machine.ts';
 const PAGE = 4096;
 const ARENA = 0x10_0000_0000;
 
-function operation(name: string, ...args: readonly unknown[]): Operation {
+export function operation(name: string, ...args: readonly unknown[]): Operation {
   return { name, args, text: name, line: 0 };
 }
 

@@ -12,7 +12,6 @@ import {
   VM_IGNORE_MERGE,
   VM_NORESERVE,
   VM_SHARED,
-  VM_SOFTDIRTY,
   VM_WRITE,
   vma_has_close,
   vma_pages,
@@ -186,12 +185,15 @@ export function can_merge_remove_vma(vma: vm_area_struct): boolean {
   return !vma_has_close(vma);
 }
 
-/** mm/vma.c: anon_vma_compatible() v6.18: flags may differ only in what mprotect() changes. */
+/**
+ * mm/vma.c: anon_vma_compatible() v6.18: flags may differ only in what mprotect() changes and what merging
+ * ignores. 6.18.44: the latter includes VM_MAYBE_GUARD (6.18.35: VM_SOFTDIRTY only).
+ */
 function anon_vma_compatible(a: vm_area_struct, b: vm_area_struct): boolean {
   return (
     a.vm_end === b.vm_start &&
     a.vm_file === b.vm_file &&
-    ((a.vm_flags ^ b.vm_flags) & ~(VM_ACCESS_FLAGS | VM_SOFTDIRTY)) === 0 &&
+    ((a.vm_flags ^ b.vm_flags) & ~(VM_ACCESS_FLAGS | VM_IGNORE_MERGE)) === 0 &&
     b.vm_pgoff === a.vm_pgoff + (b.vm_start - a.vm_start) / PAGE_SIZE
   );
 }
