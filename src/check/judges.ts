@@ -6,6 +6,7 @@ import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
 import { judgeLeaks } from './leaks.ts';
 import { diedInside, heldLocks, judgeHeld } from './locks.ts';
+import { judgeFreeLists, judgeIsolated, judgeLru } from './lru.ts';
 import { judgeFreed, judgePages } from './pages.ts';
 import { takePicture } from './picture.ts';
 import { Chains, judgeChains, judgeReachable, reachableAnonVmas } from './rmap.ts';
@@ -46,6 +47,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   const chains = new Chains();
   judgeFreed(picture, verdicts);
   judgeMigrationLocks(picture, verdicts);
+  judgeLru(verdicts);
   if (!atRest(machine)) {
     const held = heldLocks(machine);
     judgeReachable(picture, chains, held);
@@ -60,6 +62,8 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   judgeChains(picture, chains, family);
   verdicts.push(...chains.verdicts);
   judgePages(picture, verdicts);
+  judgeIsolated(verdicts);
+  judgeFreeLists(verdicts);
   judgeRss(picture, verdicts);
   judgeMigrationLeft(picture, verdicts);
   judgeSwap(picture, verdicts);

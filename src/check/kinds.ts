@@ -30,6 +30,8 @@ export const findingKinds = {
   // ---- judged: pages and page tables
   'refcount-wrong': '_refcount differs from the references that exist (REF3, REF4)',
   'leaked-page': 'a page is allocated and nothing refers to it (REF5)',
+  'lru-wrong': 'an LRU list, its size or its flags disagree (LRU1)',
+  'free-pages-wrong': 'the free lists and the number of free pages disagree (FREE1)',
   'pte-freed-page': 'a page-table entry refers to a free page (PTE1)',
   'pte-outside-vma': 'a page-table entry lies in no VMA (PTE2)',
   'pte-permission': 'a page-table entry allows more than its VMA (PTE3)',

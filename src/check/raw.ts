@@ -139,6 +139,12 @@ export const EXCLUSIVE = 1 << 15;
 export const RESERVED = 1 << 16;
 export const BUDDY = 1 << 18;
 
+/** Neighbours on an LRU or free list: pfn + 1, 0 = none. */
+export function rawLink(pfn: number): { readonly next: number; readonly prev: number } {
+  const at = pfn * FRAME_WORDS;
+  return { next: cpu.frame[at + 5] as number, prev: cpu.frame[at + 6] as number };
+}
+
 const COMPOUND_HEAD = 7;
 
 const REFCOUNT = 1;

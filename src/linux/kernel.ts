@@ -4,6 +4,7 @@ import type { Operation } from '../sim/machine.ts';
 import { activeMachine } from '../sim/machine.ts';
 import type { K } from '../sim/wait.ts';
 import type { anon_rmap_ops } from './mm/rmap/ops.ts';
+import type { folio } from './mm_types.ts';
 
 /** Features that mechanism code may ask for. */
 export type feature =
@@ -28,6 +29,8 @@ export interface kernel {
   readonly anon_rmap: anon_rmap_ops;
   /** Documented lock order, outermost first. */
   readonly lock_tree: readonly lock_tree_node[];
+  /** What an allocation does that finds too little memory free (mm/page_alloc_slow.ts). */
+  readonly alloc_pages_slowpath: (gfp: number, order: number) => K<folio | null>;
   /** Starts the kernel function that an operation of the scenario names. */
   readonly startOperation: (operation: Operation) => K<number>;
 }

@@ -3,6 +3,7 @@
  * record), named features that mechanism code asks for with has(), and its documented lock order.
  */
 import type { feature, kernel, lock_tree_node } from './kernel.ts';
+import { __alloc_pages_slowpath } from './mm/page_alloc_slow.ts';
 import { anon_vma_chain_ops } from './mm/rmap/anon_vma_chain.ts';
 import { startOperation } from './operations.ts';
 
@@ -101,6 +102,7 @@ export function selectKernel(
     features,
     anon_rmap: preset.anon_rmap,
     lock_tree: preset.lock_tree,
+    alloc_pages_slowpath: __alloc_pages_slowpath,
     startOperation,
   };
 }

@@ -315,6 +315,8 @@ export interface signal_struct extends Obj {
   /** Thread that execs and waits for the others to go. */
   group_exec_task: Ptr<task_struct>;
   notify_count: number;
+  /** 1: killed for its memory (oom_mm is set in Linux): may use half of the reserve. */
+  oom_victim: number;
 }
 
 export const signal_cachep = struct<signal_struct>('signal_struct', {
@@ -326,6 +328,7 @@ export const signal_cachep = struct<signal_struct>('signal_struct', {
   group_exit_code: 'n',
   group_exec_task: 'p',
   notify_count: 'n',
+  oom_victim: 'n',
 });
 
 /** A callback waiting for a grace period: struct rcu_head, with what it is embedded in. */

@@ -43,6 +43,7 @@ import {
   PF_EXITING,
   SIGKILL,
 } from './kernel/sched.ts';
+import { kswapdRound } from './mm/kswapd.ts';
 import { do_madvise } from './mm/madvise.ts';
 import { migrateAt } from './mm/migrate.ts';
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';
@@ -410,6 +411,11 @@ function* op_referenced(op: Operation): K<number> {
   return yield* referencedAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+/** One round of kswapd; nothing if it is asleep. */
+function* op_kswapd(_op: Operation): K<number> {
+  return yield* kswapdRound();
+}
+
 function* op_migrate(op: Operation): K<number> {
   return yield* migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
@@ -476,6 +482,7 @@ const table: Readonly<Record<string, Handler>> = {
   reclaim: op_reclaim,
   referenced: op_referenced,
   migrate: op_migrate,
+  kswapd: op_kswapd,
   synchronize_rcu: op_synchronize_rcu,
   rcu_do_batch: op_rcu_do_batch,
   settle: op_settle,

@@ -182,10 +182,10 @@ export function zap_other_threads(tsk: task_struct): number {
 
 /**
  * Finds a thread with a pending SIGKILL that is in user space and makes sure, in the same step, that no
- * operation of its own begins any more: from here on only the caller ends it.
+ * operation of its own begins any more: from here on only the caller ends it. `itself`: `tsk` may be that one.
  */
-function claimIdleThread(tsk: task_struct): task_struct | null {
-  for (const thread of other_threads(tsk)) {
+export function claimIdleThread(tsk: task_struct, itself = false): task_struct | null {
+  for (const thread of itself ? [...other_threads(tsk), tsk] : other_threads(tsk)) {
     const block = taskBlock(thread.sim_id);
     if (thread.sigkill === 1 && block.op === 0 && block.dead === 0) {
       block.dead = 1;

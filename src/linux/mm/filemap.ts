@@ -5,13 +5,16 @@
  * reading from the disk takes no time: nobody drops mmap_lock for it, and readahead fills a window of 32
  * pages around the fault at once.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { down_read, up_read } from '../kernel/locking/rwsem.ts';
 import { rcu_read_lock, rcu_read_unlock } from '../kernel/rcu.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { address_space, folio, inode, mm_struct } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import { folio_lock_or_retry } from './fault_lock.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { PAGE_SIZE, VM_RAND_READ } from './mm.ts';
 import { add_mm_counter, mm_counter_file } from './mm_counter.ts';
 import { folio_ref_sub, folio_try_get, page_folio } from './page_alloc.ts';
@@ -95,6 +98,26 @@ export function* readAhead(mapping: address_space, first: number, nr_pages: numb
   up_read(mapping.invalidate_lock);
 }
 
+/** A frame that was allocated for page `index`: read, or given back if somebody else read the page meanwhile. Atomic. */
+function addOrGet(mapping: address_space, index: number, fresh: folio): folio | null {
+  const folio = filemap_get_folio(mapping, index);
+  if (folio === null) {
+    return readPage(mapping, index, fresh);
+  }
+  folio_put(fresh);
+  return folio;
+}
+
+/** __filemap_get_folio() with FGP_CREAT, and the read: the folio with a reference; null when memory is short. */
+function* getOrReadFolio(mapping: address_space, index: number): K<folio | null> {
+  const folio = filemap_get_folio(mapping, index);
+  if (folio !== null) {
+    return folio;
+  }
+  const fresh = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
+  return fresh === null ? null : addOrGet(mapping, index, fresh);
+}
+
 /**
  * mm/filemap.c: filemap_fault() v6.18: finds or reads the page of the fault and returns it locked with a
  * reference in vmf.page. Preconditions: mmap_lock or the VMA lock held for read.
@@ -123,7 +146,7 @@ export function* filemap_fault(vmf: vm_fault): K<number> {
         yield* down_read(mapping.invalidate_lock);
         mapping_locked = true;
       }
-      folio = filemap_get_folio(mapping, index) ?? readPage(mapping, index);
+      folio = yield* getOrReadFolio(mapping, index);
       if (folio === null) {
         up_read(mapping.invalidate_lock);
         return VM_FAULT_OOM;

@@ -202,7 +202,7 @@ function* swapin_walk_pmd_entry(vma: vm_area_struct, pmd: pte_ptr, start: number
     }
     pte_unmap_unlock(ptep);
     ptep = 0;
-    const folio = swapinPage(pte_to_swp_entry(pte));
+    const folio = yield* swapinPage(pte_to_swp_entry(pte));
     if (folio !== null) {
       folio_put(folio);
     }

@@ -6,12 +6,15 @@
  * of the child's table, then the parent's. Fidelity: dup for small pages; huge pages, hugetlb, device
  * memory, page-table reclaim of MADV_DONTNEED (CONFIG_PT_RECLAIM) are left out.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EIO, ENOMEM } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../kernel.ts';
 import { BUG_ON, VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import {
   is_cow_mapping,
   PAGE_SIZE,
@@ -44,7 +47,7 @@ import {
   tlb_gather_mmu,
   tlb_remove_table,
 } from './mmu_gather.ts';
-import { folio_alloc, folio_get, page_folio } from './page_alloc.ts';
+import { folio_get, page_folio } from './page_alloc.ts';
 import { folio_set, folio_test_anon, PageAnonExclusive, PG_uptodate } from './page-flags.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
 import {
@@ -779,7 +782,7 @@ function* copy_pte_range(
       return -ENOMEM;
     }
     if (ret === -EAGAIN) {
-      prealloc = folio_alloc(0);
+      prealloc = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
       if (prealloc === null) {
         return -ENOMEM;
       }

@@ -4,10 +4,12 @@
  * Lock tree: mmap_lock or VMA lock, root->rwsem (first anonymous fault), folio lock, ptl. Fidelity: dup for
  * small pages; huge pages, userfaultfd, NUMA hinting and device memory are left out.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { spin_lock } from '../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import {
   trace_fault_anon,
   trace_fault_cow,
@@ -16,6 +18,7 @@ import {
 } from './events.ts';
 import { folio_lock_or_retry, vmf_anon_prepare } from './fault_lock.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
 import { migration_entry_wait } from './migrate.ts';
@@ -40,7 +43,6 @@ import {
   mm_counter_file,
 } from './mm_counter.ts';
 import {
-  folio_alloc,
   folio_get,
   folio_ref_count,
   is_zero_pfn,
@@ -151,7 +153,8 @@ function* wp_page_copy(vmf: vm_fault): K<number> {
     return ret;
   }
   const pfn_is_zero = is_zero_pfn(pte_pfn(vmf.orig_pte));
-  const new_folio = folio_alloc(0, pfn_is_zero);
+  const gfp = pfn_is_zero ? GFP_HIGHUSER_MOVABLE | __GFP_ZERO : GFP_HIGHUSER_MOVABLE;
+  const new_folio = yield* alloc_pages(gfp, 0);
   if (new_folio === null) {
     if (old_folio !== null) {
       folio_put(old_folio);
@@ -327,7 +330,7 @@ function* do_anonymous_page(vmf: vm_fault): K<number> {
   if (prepared !== 0) {
     return prepared;
   }
-  const folio = folio_alloc(0, true);
+  const folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, 0);
   if (folio === null) {
     return VM_FAULT_OOM;
   }
@@ -380,7 +383,7 @@ function should_try_to_free_swap(folio: folio, vma: vm_area_struct, flags: numbe
  * mm/ksm.c: ksm_might_need_to_copy() v6.18: a folio that was a KSM page before it was swapped out may have a
  * root or index that does not fit this VMA: then a private copy is mapped. NULL when memory is short.
  */
-function ksm_might_need_to_copy(folio: folio, vma: vm_area_struct, addr: number): folio | null {
+function* ksm_might_need_to_copy(folio: folio, vma: vm_area_struct, addr: number): K<folio | null> {
   const anon_vma = folio_anon_vma(folio);
   if (folio_test_ksm(folio) || anon_vma === null) {
     return folio;
@@ -391,7 +394,7 @@ function ksm_might_need_to_copy(folio: folio, vma: vm_area_struct, addr: number)
   if (!folio_test_uptodate(folio)) {
     return folio;
   }
-  const new_folio = folio_alloc(0);
+  const new_folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
   if (new_folio === null) {
     return null;
   }
@@ -447,7 +450,7 @@ function* do_swap_page(vmf: vm_fault): K<number> {
   let ret = 0;
   let folio = swap_cache_get_folio(entry);
   if (folio === null) {
-    folio = swapinPage(entry);
+    folio = yield* swapinPage(entry);
     if (folio === null) {
       // Somebody else may have brought the page back while we looked.
       vmf.pte = yield* pte_offset_map_lock(mm, vmf.pmd, vmf.address);
@@ -472,7 +475,7 @@ function* do_swap_page(vmf: vm_fault): K<number> {
     release_swapin(folio, swapcache, true);
     return ret;
   }
-  const copy = ksm_might_need_to_copy(folio, vma, vmf.address);
+  const copy = yield* ksm_might_need_to_copy(folio, vma, vmf.address);
   if (copy === null) {
     release_swapin(folio, swapcache, true);
     return VM_FAULT_OOM;

@@ -3,15 +3,18 @@
  * shared page. Lock tree: mmap_lock or VMA lock, folio lock, ptl. Fidelity: dup for small folios; page tables
  * are allocated where they are installed, not beforehand.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { BUG_ON, VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { folio, mm_struct, page } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import { trace_fault_cow, trace_fault_file } from './events.ts';
 import { vmf_anon_prepare, vmf_can_call_fault } from './fault_lock.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { VM_SHARED, vma_pages } from './mm.ts';
 import { add_mm_counter, MM_ANONPAGES, mm_counter_file } from './mm_counter.ts';
-import { folio_alloc, folio_get, page_folio } from './page_alloc.ts';
+import { folio_get, page_folio } from './page_alloc.ts';
 import {
   folio_set,
   folio_test_anon,
@@ -247,7 +250,7 @@ function* do_cow_fault(vmf: vm_fault): K<number> {
   if (ret !== 0) {
     return ret;
   }
-  const folio = folio_alloc(0);
+  const folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
   if (folio === null) {
     return VM_FAULT_OOM;
   }

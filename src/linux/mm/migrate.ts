@@ -5,6 +5,7 @@
  * Lock tree: folio lock of the source, then of the target; inside them the rmap locks and ptls.
  * Fidelity: dup for one small folio; batching, hugetlb, KSM, device memory are left out.
  */
+
 import { taskBlock } from '../../sim/task.ts';
 import { block, type K } from '../../sim/wait.ts';
 import { EAGAIN, EBUSY, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
@@ -19,11 +20,12 @@ import type {
   task_struct,
   vm_area_struct,
 } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { PAGE_SIZE } from './mm.ts';
 import {
-  folio_alloc,
   folio_get,
   folio_order,
   folio_ref_count,
@@ -414,7 +416,7 @@ export function* migrateIsolatedFolio(src: folio): K<number> {
       folio_put(src);
       return 0;
     }
-    const dst = folio_alloc(0);
+    const dst = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
     if (dst === null) {
       rc = -ENOMEM;
       break;

@@ -33,11 +33,30 @@ export interface pglist_data extends Obj {
   used_pages: number;
   /** Per order: first and last block (pfn + 1), number of blocks. */
   free_area: words;
-  /** Per LRU list: first (newest) and last folio (pfn + 1), number of folios. */
+  /** Per LRU list: first (newest) and last folio (pfn + 1), number of pages. */
   lists: words;
   /** cpu_fbatches.lru_add: folios not yet on a list; each holds a reference. */
   lru_add_nr: number;
   lru_add: words;
+  /** zone->_watermark[]: free pages below which an allocation may not go, kswapd wakes, kswapd sleeps. */
+  watermark_min: number;
+  watermark_low: number;
+  watermark_high: number;
+  /** Pages taken off their LRU list by a reclaimer: NR_ISOLATED_ANON, NR_ISOLATED_FILE. */
+  nr_isolated_anon: number;
+  nr_isolated_file: number;
+  /** lruvec: what reclaim of either kind has cost lately (lru_note_cost()). */
+  anon_cost: number;
+  file_cost: number;
+  /** 1: somebody woke kswapd (kswapd_wait), for an allocation of this order. */
+  kswapd_awake: number;
+  kswapd_order: number;
+  /** balance_pgdat() between two of its operations: the scan_control that it keeps. 0 = not balancing. */
+  kswapd_priority: number;
+  kswapd_reclaimed: number;
+  kswapd_flags: number;
+  /** Runs of balance_pgdat() in a row that freed nothing. */
+  kswapd_failures: number;
 }
 
 export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
@@ -49,4 +68,17 @@ export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   lists: ['words', NR_LRU_LISTS * 3],
   lru_add_nr: 'n',
   lru_add: ['words', FOLIO_BATCH_SIZE],
+  watermark_min: 'n',
+  watermark_low: 'n',
+  watermark_high: 'n',
+  nr_isolated_anon: 'n',
+  nr_isolated_file: 'n',
+  anon_cost: 'n',
+  file_cost: 'n',
+  kswapd_awake: 'n',
+  kswapd_order: 'n',
+  kswapd_priority: 'n',
+  kswapd_reclaimed: 'n',
+  kswapd_flags: 'n',
+  kswapd_failures: 'n',
 });

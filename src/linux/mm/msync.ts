@@ -26,7 +26,7 @@ const MS_SYNC = 4;
  * The mappings are made read-only before the dirty bit goes: a write that comes later faults, waits for
  * the folio lock and marks the folio dirty again.
  */
-function* writeDirtyFolio(inode: inode, folio: folio): K {
+export function* writeDirtyFolio(inode: inode, folio: folio): K {
   if ((yield* folio_mkclean(folio)) > 0) {
     folio_mark_dirty(folio);
   }

@@ -2,9 +2,9 @@
  * mm/page_alloc.c v6.18: the buddy allocator over mem_map, and the reference counts of
  * include/linux/page_ref.h and mm.h. The final put is in mm/swap.ts.
  *
- * Every function is one atomic step: zone->lock and the per-CPU page lists are not modelled, and there is
- * no reclaim when memory runs out (the caller gets NULL). Fidelity: custom; dup for splitting, merging
- * and counting.
+ * Every function is one atomic step: zone->lock and the per-CPU page lists are not modelled. What an
+ * allocation does when memory runs short is in mm/page_alloc_slow.ts. Fidelity: custom; dup for splitting,
+ * merging, counting and the watermarks.
  */
 import { choose } from '../../sim/choice.ts';
 import { cpu, read_heap, write_heap } from '../../sim/cpu.ts';
@@ -17,6 +17,12 @@ import { NR_PAGE_ORDERS, pglist_data_cachep } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
 import { ZERO_CONTENT } from './page_content.ts';
 import { PG_buddy, PG_head, PG_locked, PG_lru, PG_reserved, PG_writeback } from './page-flags.ts';
+import {
+  init_per_zone_wmark_min,
+  nr_free_pages,
+  wakeup_kswapd,
+  zone_watermark_ok,
+} from './watermark.ts';
 
 const HEAD = 0;
 const TAIL = 1;
@@ -105,6 +111,7 @@ export function mem_init(): void {
     add_to_free_list(mem_map.at(pfn), order, true);
     pfn += 1 << order;
   }
+  init_per_zone_wmark_min();
 }
 
 /** mm/page_alloc.c: __rmqueue_smallest() v6.18: the first block of the smallest order that fits, split. */
@@ -154,9 +161,9 @@ function prep_new_page(block: page, order: number, zeroed: boolean): void {
   block._refcount = 1;
 }
 
-/** folio_alloc(): a folio of 2^order pages with one reference; `zeroed` is __GFP_ZERO. NULL if there is none. */
-export function folio_alloc(order: number, zeroed = false): folio | null {
-  if (should_fail_alloc_page()) {
+/** mm/page_alloc.c: get_page_from_freelist() v6.18 of the one zone: a folio if that leaves more than `mark` free. */
+export function get_page_from_freelist(order: number, mark: number, zeroed: boolean): folio | null {
+  if (!zone_watermark_ok(order, mark, nr_free_pages())) {
     return null;
   }
   const block = __rmqueue_smallest(order);
@@ -168,6 +175,23 @@ export function folio_alloc(order: number, zeroed = false): folio | null {
   node.used_pages = node.used_pages + (1 << order);
   trace_mm_page_alloc({ page: block, order });
   return block;
+}
+
+/**
+ * folio_alloc() with GFP_NOWAIT: a folio of 2^order pages with one reference; `zeroed` is __GFP_ZERO. NULL if
+ * it cannot be had without reclaim; kswapd has been woken then. Who may sleep calls alloc_pages().
+ */
+export function folio_alloc(order: number, zeroed = false): folio | null {
+  if (should_fail_alloc_page()) {
+    return null;
+  }
+  const node = NODE_DATA();
+  const folio = get_page_from_freelist(order, node.watermark_low, zeroed);
+  if (folio !== null) {
+    return folio;
+  }
+  wakeup_kswapd(order);
+  return get_page_from_freelist(order, node.watermark_min, zeroed);
 }
 
 /** Order of a folio. */
@@ -228,12 +252,6 @@ export function free_frozen_pages(block: page, order: number): void {
     merged++;
   }
   add_to_free_list(mem_map.at(pfn), merged, false);
-}
-
-/** Free frames. */
-export function nr_free_pages(): number {
-  const node = NODE_DATA();
-  return node.spanned_pages - node.used_pages;
 }
 
 // ---- reference counts

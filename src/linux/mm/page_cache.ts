@@ -193,11 +193,14 @@ export function writeDisk(inode: inode, index: number, content: number): void {
 
 /**
  * Reads page `index` of a file into the page cache if it is not there: the folio is uptodate and
- * unlocked at once. Null when memory is short.
+ * unlocked at once. `folio` is the frame for it. Null when memory is short.
  */
-export function readPage(mapping: address_space, index: number): folio | null {
+export function readPage(
+  mapping: address_space,
+  index: number,
+  folio: folio | null = folio_alloc(0),
+): folio | null {
   const inode = mapping.host as inode;
-  const folio = folio_alloc(0);
   if (folio === null) {
     return null;
   }

@@ -4,6 +4,7 @@
  * Lock tree: mmap_lock or VMA lock, folio lock. Fidelity: dup for a fault on a page that exists or not;
  * custom for the rest: shmem pages are never swapped out, hole punching does not make faults wait.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { ENOMEM } from '../errno.ts';
 import { alloc_inode } from '../fs/inode.ts';
@@ -14,10 +15,11 @@ import {
   type inode,
   type vm_area_struct,
 } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import { should_failslab } from './failslab.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { FMODE_READ, FMODE_WRITE, FS_TMPFS, VM_OPS_SHMEM_ANON } from './mm.ts';
-import { folio_alloc } from './page_alloc.ts';
 import { file_pages, filemap_add_folio, filemap_get_folio, folio_mapping } from './page_cache.ts';
 import { folio_set, PG_swapbacked, PG_uptodate } from './page-flags.ts';
 import { folio_put } from './swap.ts';
@@ -47,7 +49,7 @@ export function* shmem_fault(vmf: vm_fault): K<number> {
       vmf.page = found;
       return VM_FAULT_LOCKED;
     }
-    const folio = folio_alloc(0, true);
+    const folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, 0);
     if (folio === null) {
       return VM_FAULT_OOM;
     }

@@ -13,6 +13,7 @@ import {
   LRU_UNEVICTABLE,
 } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
+import { folio_nr_pages } from './page_alloc.ts';
 import { folio_test_active, folio_test_swapbacked, folio_test_unevictable } from './page-flags.ts';
 
 const page_at = (link: number): page => mem_map.at(link - 1);
@@ -47,7 +48,7 @@ export function lruvec_add_folio(folio: folio): void {
     }
     write_heap(list, folio.pfn + 1);
   }
-  write_heap(list + 2, read_heap(list + 2) + 1);
+  write_heap(list + 2, read_heap(list + 2) + folio_nr_pages(folio));
   trace_lru_add({ page: folio });
 }
 
@@ -69,6 +70,6 @@ export function lruvec_del_folio(folio: folio): void {
     folio.lru_next = 0;
     folio.lru_prev = 0;
   }
-  write_heap(list + 2, read_heap(list + 2) - 1);
+  write_heap(list + 2, read_heap(list + 2) - folio_nr_pages(folio));
   trace_lru_del({ page: folio });
 }

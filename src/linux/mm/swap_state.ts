@@ -4,10 +4,13 @@
  * flags, references and counts.
  */
 
+import type { K } from '../../sim/wait.ts';
 import type { folio } from '../mm_types.ts';
+import { alloc_pages } from './alloc_pages.ts';
 import { trace_swap_in } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
-import { folio_alloc, folio_get, folio_try_get } from './page_alloc.ts';
+import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { folio_get, folio_try_get } from './page_alloc.ts';
 import {
   folio_set,
   folio_test_swapcache,
@@ -47,21 +50,24 @@ export function folio_matches_swap_entry(folio: folio, entry: swp_entry_t): bool
  * swapin_readahead() with a window of one page: __read_swap_cache_async() and swap_read_folio(). Returns
  * the folio with a reference, NULL if the slot is no longer in use or memory is short.
  */
-export function swapinPage(entry: swp_entry_t): folio | null {
+export function* swapinPage(entry: swp_entry_t): K<folio | null> {
   const cached = swap_cache_get_folio(entry);
-  if (cached !== null) {
+  if (cached !== null || !swap_entry_swapped(entry)) {
     return cached;
   }
-  if (!swap_entry_swapped(entry)) {
-    return null;
-  }
-  const folio = folio_alloc(0);
-  if (folio === null) {
-    return null;
-  }
-  if (!swapcache_prepare(entry)) {
+  const folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
+  return folio === null ? null : addSwapin(entry, folio);
+}
+
+/**
+ * The frame `folio` takes the contents of the slot, unless somebody else has brought it in or freed it while memory
+ * was found. Atomic.
+ */
+function addSwapin(entry: swp_entry_t, folio: folio): folio | null {
+  const cached = swap_cache_get_folio(entry);
+  if (cached !== null || !swapcache_prepare(entry)) {
     folio_put(folio);
-    return null;
+    return cached;
   }
   folio_set(folio, PG_locked | PG_swapbacked);
   swap_cache_add_folio(folio, entry);

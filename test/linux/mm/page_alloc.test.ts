@@ -6,11 +6,11 @@ import {
   folio_alloc,
   folio_get,
   mem_init,
-  nr_free_pages,
   ZERO_PFN,
 } from '../../../src/linux/mm/page_alloc.ts';
 import { PG_buddy } from '../../../src/linux/mm/page-flags.ts';
 import { folio_put } from '../../../src/linux/mm/swap.ts';
+import { nr_free_pages } from '../../../src/linux/mm/watermark.ts';
 import { type folio, mem_map } from '../../../src/linux/mm_types.ts';
 import { read_heap } from '../../../src/sim/cpu.ts';
 import { Machine } from '../../../src/sim/machine.ts';

@@ -3,19 +3,19 @@
  * looks at the page tables each time (there is no TLB).
  *
  * Lock tree: the VMA's read lock, or mmap_lock for read. Fidelity: dup for do_user_addr_fault(); custom for
- * the processor, and for running out of memory: the access fails with -ENOMEM when no frame is free.
+ * the processor; an access for which there is no memory, and nobody to kill for it, fails with -ENOMEM.
  */
 import { write_pte } from '../../../../sim/cpu.ts';
 import type { K } from '../../../../sim/wait.ts';
-import { EFAULT, ENOMEM } from '../../../errno.ts';
-import { current_mm } from '../../../kernel/current.ts';
+import { EFAULT, EINTR, ENOMEM } from '../../../errno.ts';
+import { current, current_mm } from '../../../kernel/current.ts';
 import { trace_signal_deliver } from '../../../kernel/events.ts';
 import { has } from '../../../kernel.ts';
 import { trace_page_fault_user } from '../../../mm/events.ts';
 import { handle_mm_fault } from '../../../mm/memory_fault.ts';
 import { VM_WRITE, vma_is_accessible } from '../../../mm/mm.ts';
 import { lock_vma_under_rcu, mmap_read_unlock, vma_end_read } from '../../../mm/mmap_lock.ts';
-import { nr_free_pages } from '../../../mm/page_alloc.ts';
+import { NODE_DATA } from '../../../mm/node.ts';
 import { load_content, store_content } from '../../../mm/page_content.ts';
 import {
   lookupPte,
@@ -41,6 +41,7 @@ import {
   VM_FAULT_RETRY,
   VM_FAULT_SIGBUS,
 } from '../../../mm/vm_fault.ts';
+import { nr_free_pages } from '../../../mm/watermark.ts';
 import type { mm_struct, page, vm_area_struct } from '../../../mm_types.ts';
 
 /** Bits of the error code that the processor pushes. */
@@ -73,14 +74,20 @@ function access_error(error_code: number, vma: vm_area_struct): boolean {
   return !vma_is_accessible(vma);
 }
 
-/** The end of do_user_addr_fault(): what a failed fault means. 0 = let the access try again. */
+/**
+ * The end of do_user_addr_fault(): what a failed fault means. 0 = let the access try again. A task that is
+ * to die returns to user space no more.
+ */
 function fault_result(fault: number, address: number): number {
+  if (current().sigkill === 1) {
+    return -EINTR;
+  }
   if ((fault & VM_FAULT_ERROR) === 0) {
     return 0;
   }
   if ((fault & VM_FAULT_OOM) !== 0) {
-    // pagefault_out_of_memory(): the instruction runs again; hopeless without an OOM killer if nothing is free.
-    return nr_free_pages() === 0 ? -ENOMEM : 0;
+    // pagefault_out_of_memory(): the instruction runs again; hopeless if there is nobody left to kill.
+    return nr_free_pages() <= NODE_DATA().watermark_min ? -ENOMEM : 0;
   }
   if ((fault & (VM_FAULT_SIGBUS | VM_FAULT_HWPOISON)) !== 0) {
     return force_sig_fault(SIGBUS, BUS_ADRERR, address);
