@@ -2,12 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
 import { NR_PAGE_ORDERS } from '../../../src/linux/mm/mmzone_types.ts';
 import { NODE_DATA } from '../../../src/linux/mm/node.ts';
-import {
-  folio_alloc,
-  folio_get,
-  mem_init,
-  ZERO_PFN,
-} from '../../../src/linux/mm/page_alloc.ts';
+import { folio_alloc, folio_get, mem_init, ZERO_PFN } from '../../../src/linux/mm/page_alloc.ts';
 import { PG_buddy } from '../../../src/linux/mm/page-flags.ts';
 import { folio_put } from '../../../src/linux/mm/swap.ts';
 import { nr_free_pages } from '../../../src/linux/mm/watermark.ts';
