@@ -2,12 +2,14 @@
 import { VM_MAYSHARE } from '../linux/mm/mm.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
 import { cpu } from '../sim/cpu.ts';
+import { judgeLargeFolio } from './large-pages.ts';
 import { type Entry, frameCount, frameText, type Picture, place } from './picture.ts';
 import {
   BUDDY,
   EXCLUSIVE,
   entryFrame,
   framesInUse,
+  headOf,
   inSwapCache,
   isAnon,
   isLarge,
@@ -36,6 +38,7 @@ export function judgeFreed(picture: Picture, verdicts: Verdicts): void {
     });
   };
   for (const [pfn, entries] of picture.present) check(pfn, entries);
+  for (const [pfn, entries] of picture.huge) check(pfn, entries);
   for (const entry of picture.migration) check(entryFrame(entry.value), [entry]);
 }
 
@@ -104,7 +107,7 @@ function judgeSharing(
   }
 }
 
-/** All frames, with nothing in flight. Large folios are left out: their counts are kept differently. */
+/** All frames, with nothing in flight. */
 export function judgePages(picture: Picture, verdicts: Verdicts): void {
   const batches = batchReferences();
   const swapUsers = new Map<number, number>();
@@ -116,7 +119,11 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
     const entries = picture.present.get(pfn) ?? none;
     const page = rawPage(pfn);
     if (entries.length === 0 && page.refcount === 0 && page.mapcount === 0) continue;
-    if ((page.flags & RESERVED) !== 0 || isLarge(pfn)) continue;
+    if ((page.flags & RESERVED) !== 0) continue;
+    if (isLarge(pfn)) {
+      if (headOf(pfn) === pfn) judgeLargeFolio(picture, pfn, batches.get(pfn) ?? 0, verdicts);
+      continue;
+    }
     judgeCounts(page, entries, batches.get(pfn) ?? 0, verdicts);
     if (isAnon(page) && entries.length > 0) {
       const users = inSwapCache(page) ? (swapUsers.get(page.private) ?? 0) : 0;

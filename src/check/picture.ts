@@ -23,6 +23,8 @@ export interface Entry {
   readonly value: number;
   /** Number of the table it is in. */
   readonly table: number;
+  /** 512 for a huge entry. */
+  readonly pages: number;
   /** The VMA around it, or null. */
   readonly vma: vm_area_struct | null;
 }
@@ -41,6 +43,8 @@ export interface Picture {
   readonly spaces: readonly Space[];
   /** Present entries by frame; the zero page and other special entries are left out. */
   readonly present: ReadonlyMap<number, readonly Entry[]>;
+  /** Huge entries by head frame; the huge zero page is left out. */
+  readonly huge: ReadonlyMap<number, readonly Entry[]>;
   readonly migration: readonly Entry[];
   readonly swap: readonly Entry[];
 }
@@ -70,21 +74,28 @@ function readSpace(mm: mm_struct, entry: (entry: Entry) => void): Space {
   }
   const vmas = nodes.map((node) => vmaOfNode(node.at));
   let next = 0;
-  const tables = scanTables(mm.pgd, (address, value, table) => {
+  const tables = scanTables(mm.pgd, (address, value, table, pages) => {
     while (next < vmas.length && (vmas[next] as vm_area_struct).vm_end <= address) next++;
     const vma = vmas[next];
     const inside = vma !== undefined && vma.vm_start <= address ? vma : null;
-    entry({ mm, address, value, table, vma: inside });
+    entry({ mm, address, value, table, pages, vma: inside });
   });
   return { mm, vmas, nodes, broken, tables };
 }
 
 export function takePicture(machine: Machine): Picture {
   const present = new Map<number, Entry[]>();
+  const huge = new Map<number, Entry[]>();
   const migration: Entry[] = [];
   const swap: Entry[] = [];
   const spaces = addressSpaces(machine).map((mm) =>
     readSpace(mm, (entry) => {
+      if (entry.pages > 1) {
+        if ((entry.value & SPECIAL) !== 0) return;
+        const head = entryFrame(entry.value);
+        huge.set(head, [...(huge.get(head) ?? []), entry]);
+        return;
+      }
       switch (entryKind(entry.value)) {
         case 'present': {
           if ((entry.value & SPECIAL) !== 0) return;
@@ -104,7 +115,7 @@ export function takePicture(machine: Machine): Picture {
       }
     }),
   );
-  return { spaces, present, migration, swap };
+  return { spaces, present, huge, migration, swap };
 }
 
 /** `mm 3 at 7ffff7fc1000`. */

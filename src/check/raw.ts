@@ -95,7 +95,7 @@ export function entryFrame(value: number): number {
 /** Calls `found` for each non-empty entry below `pgd`, in address order; returns the number of tables below it. */
 export function scanTables(
   pgd: number,
-  found: (address: number, value: number, table: number) => void,
+  found: (address: number, value: number, table: number, pages: number) => void,
 ): number {
   let tables = 0;
   const { pte } = cpu;
@@ -109,8 +109,12 @@ export function scanTables(
       if (level > 1 && (value & HUGE) === 0) {
         tables++;
         scan(value >>> 8, level - 1, address);
+      } else if (level === 2) {
+        // A huge page keeps a table for the day it is split.
+        tables++;
+        found(address, value, table, PTRS_PER_TABLE);
       } else if (level === 1) {
-        found(address, value, table);
+        found(address, value, table, 1);
       }
     }
   };
@@ -166,19 +170,39 @@ export function framesInUse(): number[] {
   return used;
 }
 
-/** A frame as it is, `index` and `mapping` from its head if it is part of a large folio. */
+/** Head frame of the folio that the frame is part of. */
+export function headOf(pfn: number): number {
+  const compound = cpu.frame[pfn * FRAME_WORDS + COMPOUND_HEAD] as number;
+  return compound === 0 ? pfn : compound - 1;
+}
+
+/** PMD mappings of a large folio: in its first tail. */
+export function entireMapcount(head: number): number {
+  return (cpu.frame[(head + 1) * FRAME_WORDS + 5] as number) + 1;
+}
+/** All mappings of a large folio. */
+export function largeMapcount(head: number): number {
+  return (cpu.frame[(head + 1) * FRAME_WORDS + 3] as number) + 1;
+}
+/** _nr_pages_mapped of a large folio. */
+export function pagesMapped(head: number): number {
+  return cpu.frame[(head + 1) * FRAME_WORDS + 4] as number;
+}
+
+/** A frame as it is; all but the exclusive flag, index and own PTE mappings from the head of a large folio. */
 export function rawPage(pfn: number): RawPage {
   const at = pfn * FRAME_WORDS;
-  const compound = cpu.frame[at + COMPOUND_HEAD] as number;
-  const head = compound === 0 ? pfn : compound - 1;
+  const head = headOf(pfn);
+  const first = head * FRAME_WORDS;
+  const own = cpu.frame[at] as number;
   return {
     pfn,
-    flags: cpu.frame[at] as number,
-    refcount: cpu.frame[at + 1] as number,
-    mapcount: (cpu.frame[at + 2] as number) + 1,
-    mapping: cpu.frame[head * FRAME_WORDS + 3] as number,
+    flags: head === pfn ? own : ((cpu.frame[first] as number) & ~EXCLUSIVE) | (own & EXCLUSIVE),
+    refcount: cpu.frame[first + REFCOUNT] as number,
+    mapcount: (cpu.frame[at + MAPCOUNT] as number) + 1,
+    mapping: cpu.frame[first + 3] as number,
     index: (cpu.frame_index[head] as number) + (pfn - head),
-    private: cpu.frame[at + 4] as number,
+    private: cpu.frame[first + 4] as number,
   };
 }
 

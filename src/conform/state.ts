@@ -4,9 +4,13 @@
  */
 import {
   EXCLUSIVE,
+  entireMapcount,
   entryFrame,
   entryKind,
+  headOf,
   inSwapCache,
+  isLarge,
+  largeMapcount,
   listEntries,
   mappingObject,
   PRESENT,
@@ -162,8 +166,19 @@ export class StateReader {
       procs,
       avs: this.#anonVmaStates(reading),
       files: this.#fileStates(reading),
-      pages: reading.pages,
+      pages: this.#nameHeads(reading),
     };
+  }
+
+  /** Heads of large folios by name; `out` if nobody maps the head. */
+  #nameHeads(reading: Reading): Map<PageName, PageState> {
+    for (const [name, page] of reading.pages) {
+      if (page.head === null) continue;
+      const frame = page.head as number;
+      const head = reading.frames.has(frame) ? this.#pages.of(frame) : 'out';
+      reading.pages.set(name, { ...page, head });
+    }
+    return reading.pages;
   }
 
   /** A frame that was freed holds another page when it is met again. */
@@ -215,9 +230,10 @@ export class StateReader {
   #pteStates(mm: mm_struct, reading: Reading): Map<number, PteState> {
     const [from, to] = this.#arena;
     const ptes = new Map<number, PteState>();
-    scanTables(mm.pgd, (address, value) => {
+    scanTables(mm.pgd, (address, value, _table, pages) => {
       if (address < from || address >= to) return;
-      ptes.set(address, this.#entry(value, reading));
+      const entry = pages > 1 ? this.#hugeEntry(value, reading) : this.#entry(value, reading);
+      ptes.set(address, entry);
     });
     return ptes;
   }
@@ -241,11 +257,21 @@ export class StateReader {
     }
   }
 
+  /** One entry for 512 pages, all of which are named. */
+  #hugeEntry(value: number, reading: Reading): PteState {
+    const bits = entryBits(value);
+    if ((value & SPECIAL) !== 0) return { kind: 'Z', ref: null, bits };
+    const head = entryFrame(value);
+    for (let pfn = head; pfn < head + HUGE_PAGES; pfn++) {
+      const name = this.#pages.of(pfn);
+      reading.frames.add(pfn);
+      if (!reading.pages.has(name)) reading.pages.set(name, this.#anonPage(rawPage(pfn), reading));
+    }
+    return { kind: 'P', ref: this.#pages.of(head), bits };
+  }
+
   #presentEntry(value: number, reading: Reading): PteState {
-    const bits =
-      ((value & WRITE) === 0 ? '' : 'w') +
-      ((value & _PAGE_DIRTY) === 0 ? '' : 'd') +
-      ((value & PRESENT) === 0 ? 'n' : '');
+    const bits = entryBits(value);
     if ((value & SPECIAL) !== 0) return { kind: 'z', ref: null, bits };
     const page = rawPage(entryFrame(value));
     const isFile = (page.mapping & ANON) === 0;
@@ -277,12 +303,22 @@ export class StateReader {
     ];
     return {
       ...plainPage(page),
+      ...this.#largeCounts(page),
       kind: isKsm ? 'ksm' : 'anon',
       anonVma: av === null ? null : this.#avs.of(av),
       index: isKsm ? null : page.index,
       refcount: cached ? null : page.refcount,
       flags: flags.filter((flag) => flag !== '').join(' '),
     };
+  }
+
+  /** What a page of a large folio has besides; `head` is a frame until all entries are read. */
+  #largeCounts({ pfn, mapcount }: RawPage): Partial<PageState> {
+    if (!isLarge(pfn)) return {};
+    const head = headOf(pfn);
+    const entire = entireMapcount(head);
+    const counts = { head, mapcount: mapcount + entire };
+    return pfn === head ? { ...counts, entire, largeMapcount: largeMapcount(head) } : counts;
   }
 
   // ---------------------------------------------------------------- anon_vmas and files
@@ -322,6 +358,17 @@ export class StateReader {
     }
     return states;
   }
+}
+
+/** Pages of a huge entry. */
+const HUGE_PAGES = 512;
+
+function entryBits(value: number): string {
+  return (
+    ((value & WRITE) === 0 ? '' : 'w') +
+    ((value & _PAGE_DIRTY) === 0 ? '' : 'd') +
+    ((value & PRESENT) === 0 ? 'n' : '')
+  );
 }
 
 /** Type (bits 5 and 6) and offset of a swap entry. */

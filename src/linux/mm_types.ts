@@ -428,7 +428,7 @@ export const process_globals_cachep = struct<process_globals>('process_globals',
   rcu_pending: 'n',
 });
 
-/** struct page; a small folio is its page. */
+/** struct page; a small folio is its page. What only large folios have is in their tail pages (mm/large_folio.ts). */
 export interface page extends FrameObj {
   /** PG_* bits (page-flags.ts). */
   flags: number;

@@ -2,7 +2,7 @@
  * The anon_vma forest: as a tree with the VMAs that a walk would visit, in its order, and as the
  * matrix VMA x anon_vma. The walk in progress is drawn in both.
  */
-import { folio_nr_pages } from '../../linux/mm/page_alloc.ts';
+import { folio_nr_pages } from '../../linux/mm/large_folio.ts';
 import {
   type anon_vma,
   anon_vma_cachep,

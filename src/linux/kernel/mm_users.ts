@@ -8,6 +8,7 @@ import type { K } from '../../sim/wait.ts';
 import { fput, get_file } from '../fs/file_table.ts';
 import { BUG_ON, VM_BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
 import { should_failslab } from '../mm/failslab.ts';
+import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
 import { exit_mmap } from '../mm/mmap.ts';
 import { mm_alloc_pgd, mm_free_pgd } from '../mm/pgtable.ts';
@@ -146,6 +147,7 @@ export function* __mmput(mm: mm_struct): K {
   VM_BUG_ON(mm.mm_users !== 0, 'atomic_read(&mm->mm_users)');
   // ksm_exit() and khugepaged_exit() come here.
   yield* exit_mmap(mm);
+  mm_put_huge_zero_folio(mm);
   set_mm_exe_file(mm, null);
   yield* mmdrop(mm);
 }

@@ -93,6 +93,13 @@ export const trace_lock_root = tracepoint(
   'the root of an anon_vma family was locked',
 );
 
+// ---- huge pages
+export const trace_thp_split_pmd = tracepoint(
+  'thp:split_pmd',
+  { vma: 'obj', address: 'x', freeze: 'n' },
+  'a huge page-table entry becomes a table of 512 small ones',
+);
+
 // ---- vma
 export const trace_vma_map = tracepoint(
   'vma:map',

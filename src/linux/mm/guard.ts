@@ -16,6 +16,7 @@ import {
   pmd_addr_end,
   pmd_alloc,
   pmd_none,
+  pmd_trans_huge,
   pmdp_get,
   pte_alloc_map_lock,
   pte_clear,
@@ -54,6 +55,9 @@ export function* guard_install_range(vma: vm_area_struct, start: number, end: nu
     const next = pmd_addr_end(addr, end);
     const pud = yield* pud_alloc(mm, pgd_offset(mm, addr), addr);
     const pmd = pud === 0 ? 0 : yield* pmd_alloc(mm, pud, addr);
+    if (pmd !== 0 && pmd_trans_huge(pmdp_get(pmd))) {
+      return 1;
+    }
     const ptep = pmd === 0 ? 0 : yield* pte_alloc_map_lock(mm, pmd, addr);
     if (ptep === 0) {
       return -ENOMEM;

@@ -6,6 +6,7 @@ import type { K } from '../../sim/wait.ts';
 import { EFAULT, EHWPOISON, EINVAL, ENOMEM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { followHugePmd } from './huge_memory.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
   PAGE_SIZE,
@@ -24,6 +25,7 @@ import { folio_mark_dirty } from './page-writeback.ts';
 import {
   mm_find_pmd,
   pmd_none,
+  pmd_trans_huge,
   pmdp_get,
   pte_dirty,
   pte_offset_map_lock,
@@ -54,16 +56,24 @@ export interface locked_flag {
 }
 
 /**
- * mm/gup.c: follow_page_mask() v6.18 with FOLL_TOUCH: whether the page is there, and writable if `write`.
+ * mm/gup.c: follow_page_mask() v6.18 with FOLL_TOUCH: pages that are there, and writable if `write`: 0, 1, or those to the
+ * end of a huge page.
  */
-function* follow_page_touch(mm: mm_struct, address: number, write: boolean): K<boolean> {
+function* follow_page_touch(vma: vm_area_struct, address: number, write: boolean): K<number> {
+  const mm = vma.vm_mm as mm_struct;
   const pmd = mm_find_pmd(mm, address);
   if (pmd === 0 || pmd_none(pmdp_get(pmd))) {
-    return false;
+    return 0;
+  }
+  if (pmd_trans_huge(pmdp_get(pmd))) {
+    const pages = yield* followHugePmd(vma, pmd, address, write);
+    if (pages >= 0) {
+      return pages;
+    }
   }
   const ptep = yield* pte_offset_map_lock(mm, pmd, address);
   if (ptep === 0) {
-    return false;
+    return 0;
   }
   const pte = ptep_get(ptep);
   const usable = pte_present(pte) && !pte_protnone(pte) && (!write || pte_write(pte));
@@ -75,7 +85,7 @@ function* follow_page_touch(mm: mm_struct, address: number, write: boolean): K<b
     folio_mark_accessed(folio);
   }
   pte_unmap_unlock(ptep);
-  return usable;
+  return usable ? 1 : 0;
 }
 
 /** mm/gup.c: faultin_page() v6.18. 0, or a negative errno; the lock may be gone. */
@@ -119,12 +129,12 @@ function* faultInPages(
   write: boolean,
   lock: locked_flag | null,
 ): K<number> {
-  const mm = vma.vm_mm as mm_struct;
   let done = 0;
   while (done < nr_pages) {
     const address = start + done * PAGE_SIZE;
     let tried = false;
-    while (!(yield* follow_page_touch(mm, address, write))) {
+    let pages = yield* follow_page_touch(vma, address, write);
+    while (pages === 0) {
       const error = yield* faultin_page(vma, address, write, tried, lock);
       if (error !== 0) {
         lru_add_drain();
@@ -135,8 +145,9 @@ function* faultInPages(
         return done;
       }
       tried = true;
+      pages = yield* follow_page_touch(vma, address, write);
     }
-    done = done + 1;
+    done = Math.min(done + pages, nr_pages);
   }
   lru_add_drain();
   return done;

@@ -8,6 +8,9 @@
 import type { K } from '../../sim/wait.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { split_folio } from './folio_split.ts';
+import { madvise_cold_huge_pmd, madvise_free_huge_pmd } from './huge_memory.ts';
+import { folio_mapcount } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import { PAGE_SIZE } from './mm.ts';
 import { add_mm_counter, MM_SWAPENTS } from './mm_counter.ts';
@@ -16,6 +19,7 @@ import {
   folio_clear,
   folio_test_active,
   folio_test_dirty,
+  folio_test_large,
   folio_test_lru,
   folio_test_swapcache,
   folio_test_unevictable,
@@ -27,6 +31,7 @@ import {
   mm_find_pmd,
   pmd_addr_end,
   pmd_none,
+  pmd_trans_huge,
   pmdp_get,
   pte_clear,
   pte_dirty,
@@ -45,7 +50,6 @@ import {
   ptep_test_and_clear_young,
   set_pte_at,
 } from './pgtable.ts';
-import { folio_mapcount } from './rmap.ts';
 import {
   folio_deactivate,
   folio_isolate_lru,
@@ -97,6 +101,10 @@ function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: numbe
       continue;
     }
     const folio = page_folio(page);
+    if (folio_test_large(folio)) {
+      // As if it could not be split.
+      continue;
+    }
     if (folio_test_swapcache(folio) || folio_test_dirty(folio)) {
       if (!folio_trylock(folio)) {
         continue;
@@ -153,6 +161,10 @@ function* madvise_cold_or_pageout_pte_range(
       continue;
     }
     const folio = page_folio(page);
+    if (folio_test_large(folio)) {
+      // As if it could not be split.
+      continue;
+    }
     // Others who map it may be using it.
     if (!folio_test_lru(folio) || folio_mapcount(folio) !== 1) {
       continue;
@@ -230,7 +242,12 @@ export function* advisePageRange(
   while (addr < end) {
     const next = pmd_addr_end(addr, end);
     const pmd = mm_find_pmd(mm, addr);
-    if (pmd !== 0 && !pmd_none(pmdp_get(pmd))) {
+    const huge = pmd !== 0 && pmd_trans_huge(pmdp_get(pmd));
+    if (huge && advice === 'free') {
+      yield* madvise_free_huge_pmd(vma, pmd, addr, next, split_folio);
+    } else if (huge && advice === 'cold') {
+      yield* madvise_cold_huge_pmd(vma, pmd, addr, next);
+    } else if (pmd !== 0 && !huge && !pmd_none(pmdp_get(pmd))) {
       if (advice === 'free') {
         yield* madvise_free_pte_range(vma, pmd, addr, next);
       } else if (advice === 'willneed') {

@@ -15,6 +15,7 @@ import { BUG_ON, VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { copy_huge_pmd, zap_huge_pmd } from './huge_memory.ts';
 import {
   is_cow_mapping,
   PAGE_SIZE,
@@ -72,6 +73,7 @@ import {
   pmd_alloc,
   pmd_none,
   pmd_offset,
+  pmd_trans_huge,
   pmdp_get,
   pte_alloc_map_lock,
   pte_clear,
@@ -117,6 +119,7 @@ import {
   RMAP_EXCLUSIVE,
 } from './rmap.ts';
 import { maybe_mkwrite } from './set_pte_range.ts';
+import { __split_huge_pmd } from './split_huge_pmd.ts';
 import { folio_add_lru_vma, folio_mark_accessed, folio_put } from './swap.ts';
 import { free_swap_and_cache } from './swap_state.ts';
 import { swap_duplicate } from './swapfile.ts';
@@ -513,6 +516,14 @@ export function* unmap_page_range(
     }
     const pmd = pmd_offset(pud, addr);
     const next = pmd_addr_end(addr, end);
+    if (pmd_trans_huge(pmdp_get(pmd))) {
+      if (next - addr !== PMD_SIZE) {
+        yield* __split_huge_pmd(vma, pmd, addr, false);
+      } else if (yield* zap_huge_pmd(tlb, vma, pmd, addr)) {
+        addr = next;
+        continue;
+      }
+    }
     if (!pmd_none(pmdp_get(pmd))) {
       yield* zap_pte_range(tlb, vma, pmd, addr, next, details);
     }
@@ -692,7 +703,7 @@ function* copy_present_ptes(
   const folio = page_folio(page);
   folio_get(folio);
   if (folio_test_anon(folio)) {
-    if (folio_try_dup_anon_rmap_pte(folio, page, src_vma) !== 0) {
+    if (folio_try_dup_anon_rmap_pte(folio, page, dst_vma, src_vma) !== 0) {
       folio_put(folio);
       const err = copy_present_page(dst_vma, dst_pte, addr, rss, prealloc, page);
       return err !== 0 ? err : 2;
@@ -844,6 +855,13 @@ export function* copy_page_range(dst_vma: vm_area_struct, src_vma: vm_area_struc
     if (dst_pmd === 0) {
       ret = -ENOMEM;
       break;
+    }
+    if (pmd_trans_huge(pmdp_get(src_pmd))) {
+      ret = yield* copy_huge_pmd(dst_mm, src_mm, dst_pmd, src_pmd, addr, dst_vma, src_vma);
+      if (ret === 0) {
+        addr = next;
+        continue;
+      }
     }
     ret = yield* copy_pte_range(dst_vma, src_vma, dst_pmd, src_pmd, addr, next);
     if (ret !== 0) {

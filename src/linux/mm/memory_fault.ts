@@ -19,6 +19,7 @@ import {
 import { folio_lock_or_retry, vmf_anon_prepare } from './fault_lock.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { __wp_can_reuse_large_anon_folio, handleHugePmd } from './huge_memory.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
 import { migration_entry_wait } from './migrate.ts';
@@ -55,6 +56,7 @@ import {
   folio_set,
   folio_test_anon,
   folio_test_ksm,
+  folio_test_large,
   folio_test_lru,
   folio_test_mlocked,
   folio_test_swapcache,
@@ -122,6 +124,7 @@ import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   VM_FAULT_ERROR,
+  VM_FAULT_FALLBACK,
   VM_FAULT_HWPOISON,
   VM_FAULT_MAJOR,
   VM_FAULT_OOM,
@@ -224,6 +227,9 @@ function* wp_page_copy(vmf: vm_fault): K<number> {
  * save work, the one under the folio lock decides.
  */
 function* wp_can_reuse_anon_folio(folio: folio, vma: vm_area_struct): K<boolean> {
+  if (folio_test_large(folio)) {
+    return __wp_can_reuse_large_anon_folio(folio);
+  }
   if (folio_test_ksm(folio) || folio_ref_count(folio) > 3) {
     return false;
   }
@@ -643,6 +649,10 @@ function* __handle_mm_fault(vma: vm_area_struct, address: number, flags: number)
   vmf.pmd = yield* pmd_alloc(mm, pud, address);
   if (vmf.pmd === 0) {
     return VM_FAULT_OOM;
+  }
+  const ret = yield* handleHugePmd(vmf);
+  if ((ret & VM_FAULT_FALLBACK) === 0) {
+    return ret;
   }
   return yield* handle_pte_fault(vmf);
 }

@@ -24,10 +24,10 @@ import { alloc_pages } from './alloc_pages.ts';
 import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { folio_mapcount, folio_mapped, folio_order } from './large_folio.ts';
 import { PAGE_SIZE } from './mm.ts';
 import {
   folio_get,
-  folio_order,
   folio_ref_count,
   folio_ref_freeze,
   folio_ref_unfreeze,
@@ -48,6 +48,7 @@ import {
   folio_test_clear,
   folio_test_dirty,
   folio_test_ksm,
+  folio_test_large,
   folio_test_locked,
   folio_test_mlocked,
   folio_test_readahead,
@@ -88,18 +89,17 @@ import {
   ptlock_ptr,
   set_pte_at,
 } from './pgtable.ts';
-import { folio_get_anon_vma, folio_mapped, put_anon_vma } from './rmap/anon_vma_life.ts';
+import { folio_get_anon_vma, put_anon_vma } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 import {
   folio_add_anon_rmap_pte,
   folio_add_file_rmap_pte,
-  folio_mapcount,
   RMAP_EXCLUSIVE,
   RMAP_NONE,
   rmap_walk,
   rmap_walk_locked,
-  try_to_migrate,
 } from './rmap.ts';
+import { try_to_migrate } from './rmap_unmap.ts';
 import {
   folio_add_lru,
   folio_isolate_lru,
@@ -469,6 +469,11 @@ export function isolateAt(task: number, address: number): folio | number {
   const folio = getFolioAt(mm, address);
   if (folio === null) {
     return -ENOENT;
+  }
+  if (folio_test_large(folio)) {
+    // Whole huge pages are not moved or swapped.
+    folio_put(folio);
+    return -EBUSY;
   }
   lru_add_drain();
   const isolated = folio_isolate_lru(folio);

@@ -6,8 +6,10 @@
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { spin_unlock } from '../kernel/locking/spinlock.ts';
+import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { __mm_populate, mm_populate } from './gup.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import {
   MCL_CURRENT,
@@ -27,22 +29,71 @@ import {
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import type { vma_cursor } from './mprotect.ts';
 import { page_folio } from './page_alloc.ts';
+import { folio_test_large } from './page-flags.ts';
 import {
   mm_find_pmd,
   pmd_addr_end,
   pmd_none,
+  pmd_present,
+  pmd_trans_huge,
   pmdp_get,
   pte_offset_map_lock,
+  pte_page,
+  pte_pfn,
   pte_present,
   type pte_ptr,
   pte_unmap_unlock,
   ptep_get,
 } from './pgtable.ts';
+import { is_huge_zero_pmd, pmd_trans_huge_lock } from './pgtable_huge.ts';
 import { lru_add_drain, mlock_folio, munlock_folio } from './swap.ts';
 import { can_do_mlock } from './util.ts';
 import { vma_modify_flags } from './vma.ts';
 import { vma_supports_mlock } from './vma_map.ts';
 import { vmaTreeFirst, vmaTreeNext, vmaTreePrev, vmaTreeWalk } from './vma_tree.ts';
+
+/** The folio gains a VM_LOCKED mapping, or loses one. */
+function countMlock(vma: vm_area_struct, folio: folio): void {
+  if ((vma.vm_flags & VM_LOCKED) !== 0) {
+    mlock_folio(folio);
+  } else {
+    munlock_folio(folio);
+  }
+}
+
+/** mm/mlock.c: folio_mlock_step() v6.18: entries from `ptep` that map the folio's pages one after the other. */
+function folio_mlock_step(folio: folio, ptep: pte_ptr, addr: number, end: number): number {
+  if (!folio_test_large(folio)) {
+    return 1;
+  }
+  const max = (end - addr) / PAGE_SIZE;
+  const pfn = pte_pfn(ptep_get(ptep));
+  let step = 1;
+  while (step < max && pfn + step < folio.pfn + folio_nr_pages(folio)) {
+    const pte = ptep_get(ptep + step);
+    if (!pte_present(pte) || pte_pfn(pte) !== pfn + step) {
+      break;
+    }
+    step++;
+  }
+  return step;
+}
+
+/** mm/mlock.c: allow_mlock_munlock() v6.18: a large folio is mlocked only if all of it is mapped in the range. */
+function allow_mlock_munlock(
+  folio: folio,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  step: number,
+): boolean {
+  if ((vma.vm_flags & VM_LOCKED) === 0 || !folio_test_large(folio)) {
+    return true;
+  }
+  const address = vma.vm_start + (folio.index - vma.vm_pgoff) * PAGE_SIZE;
+  const nr = folio_nr_pages(folio);
+  return address >= start && address + nr * PAGE_SIZE <= end && step === nr;
+}
 
 /**
  * mm/mlock.c: mlock_pte_range() v6.18: counts the folios of one table as mlocked by this VMA, or no longer.
@@ -54,6 +105,15 @@ function* mlock_pte_range(
   start: number,
   end: number,
 ): K<boolean> {
+  const huge = pmd_trans_huge(pmdp_get(pmd)) ? yield* pmd_trans_huge_lock(pmd) : null;
+  if (huge !== null) {
+    const entry = pmdp_get(pmd);
+    if (pmd_present(entry) && !is_huge_zero_pmd(entry)) {
+      countMlock(vma, page_folio(pte_page(entry)));
+    }
+    spin_unlock(huge);
+    return true;
+  }
   const first = yield* pte_offset_map_lock(vma.vm_mm as mm_struct, pmd, start);
   if (first === 0) {
     return false;
@@ -68,11 +128,13 @@ function* mlock_pte_range(
     if (page === null) {
       continue;
     }
-    if ((vma.vm_flags & VM_LOCKED) !== 0) {
-      mlock_folio(page_folio(page));
-    } else {
-      munlock_folio(page_folio(page));
+    const folio = page_folio(page);
+    const step = folio_mlock_step(folio, ptep, addr, end);
+    if (allow_mlock_munlock(folio, vma, start, end, step)) {
+      countMlock(vma, folio);
     }
+    addr += (step - 1) * PAGE_SIZE;
+    ptep += step - 1;
   }
   pte_unmap_unlock(first);
   return true;

@@ -192,6 +192,7 @@ export const RLIM_INFINITY = ULONG_MAX;
 // ---- mm->flags (MMF_*), as masks
 export const MMF_VM_MERGEABLE = 1 << 16;
 export const MMF_VM_HUGEPAGE = 1 << 17;
+export const MMF_HUGE_ZERO_FOLIO = 1 << 23;
 export const MMF_OOM_SKIP = 1 << 21;
 export const MMF_UNSTABLE = 1 << 22;
 export const MMF_HAS_PINNED = 1 << 27;

@@ -57,6 +57,13 @@ export interface pglist_data extends Obj {
   kswapd_flags: number;
   /** Runs of balance_pgdat() in a row that freed nothing. */
   kswapd_failures: number;
+  /** deferred_split_queue: first and last folio (pfn + 1), number of folios (mm/deferred_split.ts). */
+  split_queue_head: number;
+  split_queue_tail: number;
+  split_queue_len: number;
+  /** huge_zero_folio: pfn + 1, 0 = none yet; one reference is the cache's own. */
+  huge_zero_folio: number;
+  huge_zero_refcount: number;
 }
 
 export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
@@ -81,4 +88,9 @@ export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   kswapd_reclaimed: 'n',
   kswapd_flags: 'n',
   kswapd_failures: 'n',
+  split_queue_head: 'n',
+  split_queue_tail: 'n',
+  split_queue_len: 'n',
+  huge_zero_folio: 'n',
+  huge_zero_refcount: 'n',
 });

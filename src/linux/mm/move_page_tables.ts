@@ -10,6 +10,7 @@ import { EAGAIN } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { VM_BUG_ON, VM_WARN_ON_ONCE, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { move_huge_pmd } from './huge_memory.ts';
 import { PAGE_SIZE, PMD_SIZE, PUD_SIZE } from './mm.ts';
 import {
   pgd_none,
@@ -39,6 +40,7 @@ import {
   set_pte_at,
 } from './pgtable.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write } from './rmap/anon_vma_life.ts';
+import { __split_huge_pmd } from './split_huge_pmd.ts';
 import { i_mmap_lock_write, i_mmap_unlock_write, vma_mapping } from './vma_link.ts';
 import { find_vma_intersection } from './vma_tree.ts';
 
@@ -230,6 +232,18 @@ function* move_pgt_entry(
   return moved;
 }
 
+/** mm/mremap.c: move_pgt_entry() v6.18 for HPAGE_PMD: under the rmap locks only if the caller needs them. */
+function* moveHugePmd(pmc: pagetable_move_control, old_pmd: pte_ptr, new_pmd: pte_ptr): K<boolean> {
+  if (pmc.need_rmap_locks) {
+    yield* take_rmap_locks(pmc.old);
+  }
+  const moved = yield* move_huge_pmd(pmc.old, pmc.old_addr, pmc.new_addr, old_pmd, new_pmd);
+  if (pmc.need_rmap_locks) {
+    drop_rmap_locks(pmc.old);
+  }
+  return moved;
+}
+
 /** mm/mremap.c: get_extent() v6.18: how far one entry of `size` serves both addresses. */
 function get_extent(pmc: pagetable_move_control, size: number, old_end: number): number {
   const old_left = size - (pmc.old_addr % size);
@@ -317,7 +331,12 @@ function* moveExtent(pmc: pagetable_move_control, mm: mm_struct, old_end: number
     return 0;
   }
   for (;;) {
-    if (extent === PMD_SIZE && (yield* move_pgt_entry(pmc, 'pmd', old_pmd, new_pmd))) {
+    if (pmd_trans_huge(pmdp_get(old_pmd))) {
+      if (extent === PMD_SIZE && (yield* moveHugePmd(pmc, old_pmd, new_pmd))) {
+        return extent;
+      }
+      yield* __split_huge_pmd(pmc.old, old_pmd, pmc.old_addr, false);
+    } else if (extent === PMD_SIZE && (yield* move_pgt_entry(pmc, 'pmd', old_pmd, new_pmd))) {
       return extent;
     }
     if (pmd_none(pmdp_get(old_pmd))) {

@@ -10,12 +10,14 @@ import { current_mm } from '../kernel/current.ts';
 import { WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { populate_vma_page_range } from './gup.ts';
+import { change_huge_pmd } from './huge_memory.ts';
 import { vm_normal_page } from './memory.ts';
 import {
   calc_vm_prot_bits,
   offset_in_page,
   PAGE_ALIGN,
   PAGE_SIZE,
+  PMD_SIZE,
   PROT_EXEC,
   PROT_GROWSDOWN,
   PROT_GROWSUP,
@@ -34,6 +36,7 @@ import {
   vma_is_anonymous,
 } from './mm.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
+import { page_folio } from './page_alloc.ts';
 import { folio_test_anon, PageAnonExclusive } from './page-flags.ts';
 import {
   is_swap_pte,
@@ -47,6 +50,7 @@ import {
   pmd_addr_end,
   pmd_none,
   pmd_offset,
+  pmd_trans_huge,
   pmdp_get,
   pte_dirty,
   pte_mkwrite,
@@ -67,6 +71,7 @@ import {
   SWP_MIGRATION_READ_EXCLUSIVE,
   set_pte_at,
 } from './pgtable.ts';
+import { __split_huge_pmd } from './split_huge_pmd.ts';
 import {
   may_expand_vm,
   security_vm_enough_memory_mm,
@@ -101,7 +106,7 @@ export function can_change_pte_writable(vma: vm_area_struct, addr: number, pte: 
     return pte_dirty(pte);
   }
   const page = vm_normal_page(vma, addr, pte);
-  return page !== null && folio_test_anon(page) && PageAnonExclusive(page);
+  return page !== null && folio_test_anon(page_folio(page)) && PageAnonExclusive(page);
 }
 
 /** The entry that a new protection makes of `oldpte`. Preconditions: ptl. */
@@ -172,6 +177,19 @@ function* change_pmd_range(
   while (addr < end) {
     const next = pmd_addr_end(addr, end);
     const pmd = pmd_offset(pud, addr);
+    if (pmd_trans_huge(pmdp_get(pmd))) {
+      if (next - addr === PMD_SIZE) {
+        const writable = (cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0;
+        const changed = yield* change_huge_pmd(vma, pmd, addr, newprot, writable);
+        if (changed !== 0) {
+          pages = pages + changed;
+          addr = next;
+          continue;
+        }
+      } else {
+        yield* __split_huge_pmd(vma, pmd, addr, false);
+      }
+    }
     if (!pmd_none(pmdp_get(pmd))) {
       const ret = yield* change_pte_range(vma, pmd, addr, next, newprot, cp_flags);
       if (ret < 0) {

@@ -13,10 +13,11 @@ import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { type folio, mem_map, type page } from '../mm_types.ts';
 import { ROOT_PAGE, setRoot } from '../roots.ts';
 import { trace_mm_page_alloc, trace_mm_page_free } from './events.ts';
+import { prep_compound_head } from './large_folio.ts';
 import { NR_PAGE_ORDERS, pglist_data_cachep } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
 import { ZERO_CONTENT } from './page_content.ts';
-import { PG_buddy, PG_head, PG_locked, PG_lru, PG_reserved, PG_writeback } from './page-flags.ts';
+import { PG_buddy, PG_locked, PG_lru, PG_reserved, PG_writeback } from './page-flags.ts';
 import {
   init_per_zone_wmark_min,
   nr_free_pages,
@@ -155,8 +156,7 @@ function prep_new_page(block: page, order: number, zeroed: boolean): void {
     }
   }
   if (order > 0) {
-    block.flags = PG_head;
-    block.private = order;
+    prep_compound_head(block, order);
   }
   block._refcount = 1;
 }
@@ -194,13 +194,6 @@ export function folio_alloc(order: number, zeroed = false): folio | null {
   return get_page_from_freelist(order, node.watermark_min, zeroed);
 }
 
-/** Order of a folio. */
-export function folio_order(folio: folio): number {
-  return (folio.flags & PG_head) !== 0 ? folio.private : 0;
-}
-export function folio_nr_pages(folio: folio): number {
-  return 1 << folio_order(folio);
-}
 /** page_folio(): the head of the folio a page belongs to. */
 export function page_folio(page: page): folio {
   return page.compound_head ?? page;

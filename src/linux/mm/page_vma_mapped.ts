@@ -2,7 +2,7 @@
  * mm/page_vma_mapped.c v6.18: does this VMA map the folio at this address? Looks at the page tables
  * without locks first and takes the ptl of a table only where an entry may match.
  *
- * Fidelity: dup for entries of PTE tables; there are no PMD-mapped folios. Also counts what a walk finds:
+ * Fidelity: dup without PMD migration entries. A huge mapping is found with pvmw.pte 0. Also counts what a walk finds:
  * rmap:walk_hit for each entry, rmap:walk_miss for a visit that found none.
  */
 import type { spinlock_t } from '../../sim/struct.ts';
@@ -10,9 +10,10 @@ import type { K } from '../../sim/wait.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { trace_walk_hit, trace_walk_miss } from './events.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import { PAGE_SIZE, PMD_SIZE, PUD_SIZE } from './mm.ts';
-import { folio_nr_pages } from './page_alloc.ts';
 import {
+  HPAGE_PMD_NR,
   is_migration_entry,
   is_swap_pte,
   migration_pfn,
@@ -20,8 +21,10 @@ import {
   pgd_none,
   pgd_offset,
   pgdp_get,
+  pmd_lock,
   pmd_offset,
   pmd_present,
+  pmd_trans_huge,
   pmdp_get,
   pte_none,
   pte_offset_map,
@@ -35,6 +38,7 @@ import {
   pud_offset,
   pudp_get,
 } from './pgtable.ts';
+import { thp_vma_suitable_order } from './pgtable_huge.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 
 /** Take the ptl even where the entry does not look like a match: a zap in progress is waited for. */
@@ -94,6 +98,13 @@ export function page_vma_mapped_walk_done(pvmw: page_vma_mapped_walk): void {
     spin_unlock(pvmw.ptl);
     pvmw.ptl = null;
   }
+}
+
+/** page_vma_mapped_walk_restart(): the huge entry just found is a table now. */
+export function page_vma_mapped_walk_restart(pvmw: page_vma_mapped_walk): void {
+  page_vma_mapped_walk_done(pvmw);
+  pvmw.pmd = 0;
+  pvmw.pte = 0;
 }
 
 function not_found(pvmw: page_vma_mapped_walk): boolean {
@@ -167,6 +178,19 @@ function check_pte(pvmw: page_vma_mapped_walk): boolean {
   return pfn >= pvmw.pfn && pfn < pvmw.pfn + pvmw.nr_pages;
 }
 
+/** The PMD entry looks huge: under its lock it is the folio's, another's (or not looked for), or a table by now. */
+function* map_huge_pmd(pvmw: page_vma_mapped_walk): K<'found' | 'other' | 'table'> {
+  pvmw.ptl = yield* pmd_lock(pvmw.pmd);
+  const pmde = pmdp_get(pvmw.pmd);
+  if (pmd_trans_huge(pmde)) {
+    const pfn = pte_pfn(pmde);
+    const overlaps = pfn < pvmw.pfn + pvmw.nr_pages && pfn + HPAGE_PMD_NR > pvmw.pfn;
+    return overlaps && (pvmw.flags & PVMW_MIGRATION) === 0 ? 'found' : 'other';
+  }
+  page_vma_mapped_walk_done(pvmw);
+  return 'table';
+}
+
 const step_forward = (pvmw: page_vma_mapped_walk, size: number): void => {
   pvmw.address = pvmw.address - (pvmw.address % size) + size;
 };
@@ -189,6 +213,10 @@ export function vma_address_end(pvmw: page_vma_mapped_walk): number {
 export function* page_vma_mapped_walk(pvmw: page_vma_mapped_walk): K<boolean> {
   const mm = pvmw.vma.vm_mm as mm_struct;
   const end = vma_address_end(pvmw);
+  if (pvmw.pmd !== 0 && pvmw.pte === 0) {
+    // A huge entry was the only one.
+    return not_found(pvmw);
+  }
   let look = pvmw.pte === 0;
   for (;;) {
     if (look) {
@@ -206,7 +234,20 @@ export function* page_vma_mapped_walk(pvmw: page_vma_mapped_walk): K<boolean> {
         continue;
       }
       pvmw.pmd = pmd_offset(pud, pvmw.address);
-      if (!pmd_present(pmdp_get(pvmw.pmd))) {
+      if (pmd_trans_huge(pmdp_get(pvmw.pmd))) {
+        const huge = yield* map_huge_pmd(pvmw);
+        if (huge !== 'table') {
+          return huge === 'found' ? is_found(pvmw) : not_found(pvmw);
+        }
+      } else if (!pmd_present(pmdp_get(pvmw.pmd))) {
+        if (
+          (pvmw.flags & PVMW_SYNC) !== 0 &&
+          thp_vma_suitable_order(pvmw.vma, pvmw.address) &&
+          pvmw.nr_pages >= HPAGE_PMD_NR
+        ) {
+          // A zap that has cleared the entry but not yet dropped the map count is waited for.
+          spin_unlock(yield* pmd_lock(pvmw.pmd));
+        }
         step_forward(pvmw, PMD_SIZE);
         continue;
       }

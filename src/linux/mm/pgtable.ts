@@ -202,7 +202,8 @@ export const pmd_addr_end = (addr: number, end: number): number => boundary(addr
 
 const entry_table = (entry: number): number => entry >>> 8;
 const make_table_entry = (table: number): number => ((table << 8) | _PAGE_TABLE) >>> 0;
-const table_of = (ptr: pte_ptr): number => Math.floor(ptr / PTRS_PER_TABLE);
+/** Number of the table that an entry lies in. */
+export const table_of = (ptr: pte_ptr): number => Math.floor(ptr / PTRS_PER_TABLE);
 
 /** pgdp_get(), pmdp_get(), ptep_get(): one read of the entry. */
 export const ptep_get = (ptr: pte_ptr): pte_t => cpu.pte[ptr] as number;
@@ -255,6 +256,12 @@ export function lookupPte(mm: mm_struct, address: number): pte_ptr {
   return pte_offset(pmd, address);
 }
 
+/** The PMD word of `address` if it maps a huge page, or 0: without locks, as lookupPte(). */
+export function lookupHugePmd(mm: mm_struct, address: number): pte_ptr {
+  const pmd = mm_find_pmd(mm, address);
+  return pmd !== 0 && pmd_trans_huge(pmdp_get(pmd)) ? pmd : 0;
+}
+
 /** The ptdesc of a table: two levels of directory in the pool hold its granule. */
 export function page_ptdesc(table: number): ptdesc {
   const directory = NODE_DATA().ptdesc_directory;
@@ -280,6 +287,11 @@ function pagetable_alloc(mm: mm_struct, level: number): ptdesc {
   write_pte(read_pte(slot) * PTRS_PER_TABLE + (table % PTRS_PER_TABLE), pt.addr >>> 4);
   return pt;
 }
+
+/** pte_alloc_one(): a PTE table for pmd_populate() or for a deposit. */
+export const pagetable_alloc_pte = (mm: mm_struct): ptdesc => pagetable_alloc(mm, 1);
+/** The PMD entry that points to the table. */
+export const table_entry = (pt: ptdesc): number => make_table_entry(pt.table);
 
 /** pagetable_free(). */
 export function pagetable_free(pt: ptdesc): void {

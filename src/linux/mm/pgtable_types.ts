@@ -16,8 +16,10 @@ export interface ptdesc extends Obj {
   table: number;
   /** 1 = PTE table, 2 = PMD table, 3 = PUD table. */
   level: number;
-  /** Next table waiting in an mmu_gather. */
+  /** Next table waiting in an mmu_gather or deposited. */
   pt_next: Ptr<ptdesc>;
+  /** PTE tables deposited for the huge PMDs of this PMD table, newest first; protected by ptl. */
+  pmd_huge_pte: Ptr<ptdesc>;
 }
 
 export const ptdesc_cachep = struct<ptdesc>('ptdesc', {
@@ -26,6 +28,7 @@ export const ptdesc_cachep = struct<ptdesc>('ptdesc', {
   table: 'n',
   level: 'n',
   pt_next: 'p',
+  pmd_huge_pte: 'p',
 });
 
 /** MMU_GATHER_BUNDLE: pages that fit the gather itself. */

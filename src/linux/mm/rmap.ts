@@ -3,8 +3,8 @@
  * shared or removed, and the walks over all its mappings. The anonymous walk itself belongs to the
  * mechanism (mm/rmap/anon_vma_chain.ts).
  *
- * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup for small
- * folios; large ones, KSM, hugetlb, device memory and TLB batching are left out.
+ * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; KSM,
+ * hugetlb and device memory are left out. What unmaps a folio everywhere is mm/rmap_unmap.ts.
  */
 import type { K } from '../../sim/wait.ts';
 import { EBUSY } from '../errno.ts';
@@ -17,13 +17,20 @@ import {
   VM_WARN_ON_FOLIO,
   WARN_ON_ONCE,
 } from '../lib/bug.ts';
-import type { address_space, folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
+import {
+  type address_space,
+  type folio,
+  mem_map,
+  type mm_struct,
+  type page,
+  type vm_area_struct,
+} from '../mm_types.ts';
+import { deferred_split_folio, folio_test_partially_mapped } from './deferred_split.ts';
 import {
   trace_page_add_rmap,
   trace_page_dup,
   trace_page_move_rmap,
   trace_page_remove_rmap,
-  trace_set_migration_pte,
   trace_walk_begin,
   trace_walk_end,
   trace_walk_visit,
@@ -31,25 +38,31 @@ import {
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
 import {
+  add_large_rmap_pmd,
+  add_large_rmap_ptes,
+  folio_entire_mapcount,
+  folio_mapcount,
+  folio_mapped,
+  folio_maybe_mapped_shared,
+  folio_nr_pages,
+  folio_test_pmd_mappable,
+  remove_large_rmap_pmd,
+  remove_large_rmap_ptes,
+  set_first_pmd_mapping,
+} from './large_folio.ts';
+import {
   linear_page_index,
   MMF_HAS_PINNED,
   MMF_UNSTABLE,
   mm_flags_test,
+  PAGE_SIZE,
   VM_DROPPABLE,
   VM_LOCKED,
   VM_RAND_READ,
   VM_SEQ_READ,
   VM_SHARED,
-  vma_is_temporary_stack,
 } from './mm.ts';
-import {
-  dec_mm_counter,
-  inc_mm_counter,
-  MM_ANONPAGES,
-  MM_SWAPENTS,
-  mm_counter_file,
-} from './mm_counter.ts';
-import { folio_nr_pages, folio_ref_count } from './page_alloc.ts';
+import { folio_ref_count } from './page_alloc.ts';
 import {
   folio_vma_walk,
   page_vma_mapped_walk as next_mapping,
@@ -63,60 +76,38 @@ import {
   folio_anon_vma,
   folio_set,
   folio_test_anon,
-  folio_test_dirty,
   folio_test_ksm,
+  folio_test_large,
   folio_test_locked,
   folio_test_swapbacked,
-  folio_test_swapcache,
   mapping_pointer,
   PageAnonExclusive,
   PG_swapbacked,
   SetPageAnonExclusive,
 } from './page-flags.ts';
-import { folio_mark_dirty } from './page-writeback.ts';
 import {
-  make_migration_pte,
   pte_dirty,
   pte_mkclean,
-  pte_page,
-  pte_swp_mkexclusive,
   pte_write,
   pte_wrprotect,
-  pte_young,
   ptep_clear_flush,
   ptep_get,
-  ptep_get_and_clear,
   ptep_test_and_clear_young,
-  SWP_MIGRATION_READ,
-  SWP_MIGRATION_READ_EXCLUSIVE,
-  SWP_MIGRATION_WRITE,
   set_pte_at,
-  swp_entry_to_pte,
 } from './pgtable.ts';
-import { folio_lock_anon_vma_read, folio_mapped } from './rmap/anon_vma_life.ts';
+import { folio_lock_anon_vma_read } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 import { vma_address } from './rmap/vma_address.ts';
-import { folio_put, mlock_vma_folio, munlock_vma_folio } from './swap.ts';
-import { swap_duplicate, swap_free } from './swapfile.ts';
+import { mlock_vma_folio, munlock_vma_folio } from './swap.ts';
 import { i_mmap_lock_read, i_mmap_unlock_read } from './vma_link.ts';
 
 /** rmap_t: the mapping is exclusive to its mm. */
 export const RMAP_NONE = 0;
 export const RMAP_EXCLUSIVE = 1;
 
-/** enum ttu_flags. */
-export const TTU_IGNORE_MLOCK = 0x8;
-export const TTU_SYNC = 0x10;
-export const TTU_BATCH_FLUSH = 0x40;
-export const TTU_RMAP_LOCKED = 0x80;
-
 /** GUP_PIN_COUNTING_BIAS: a pin counts as that many references. */
 export const GUP_PIN_COUNTING_BIAS = 1024;
 
-/** folio_mapcount(): page-table entries that map the small folio. */
-export const folio_mapcount = (folio: folio): number => folio._mapcount + 1;
-/** folio_maybe_mapped_shared(). */
-export const folio_maybe_mapped_shared = (folio: folio): boolean => folio_mapcount(folio) > 1;
 /** folio_maybe_dma_pinned(): cannot be told from very many references. */
 export const folio_maybe_dma_pinned = (folio: folio): boolean =>
   folio_ref_count(folio) >= GUP_PIN_COUNTING_BIAS;
@@ -148,17 +139,73 @@ function __folio_set_anon(
 }
 
 /** __page_check_anon_rmap(): root and index of the folio fit the VMA. */
-function __page_check_anon_rmap(folio: folio, vma: vm_area_struct, address: number): void {
+function __page_check_anon_rmap(
+  folio: folio,
+  page: page,
+  vma: vm_area_struct,
+  address: number,
+): void {
   VM_BUG_ON_FOLIO(
     folio_anon_vma(folio)?.root !== vma.anon_vma?.root,
     folio,
     'folio_anon_vma(folio)->root != vma->anon_vma->root',
   );
   VM_BUG_ON_FOLIO(
-    folio.index !== linear_page_index(vma, address),
+    folio.index + (page.pfn - folio.pfn) !== linear_page_index(vma, address),
     folio,
     'page_pgoff(folio, page) != linear_page_index(vma, address)',
   );
+}
+
+/** What __folio_add_anon_rmap() warns about: an exclusive page has one mapping. */
+function check_exclusive(folio: folio, page: page): void {
+  VM_WARN_ON_FOLIO(
+    PageAnonExclusive(page) &&
+      (page._mapcount > 0 || (folio_test_large(folio) && folio_entire_mapcount(folio) > 1)),
+    folio,
+    'PageAnonExclusive(page) && atomic_read(&folio->_mapcount) > 0',
+  );
+}
+
+/**
+ * mm/rmap.c: folio_add_anon_rmap_ptes() v6.18 for `nr` pages of one folio from `page`.
+ * Preconditions: ptl; folio locked unless KSM.
+ */
+export function folio_add_anon_rmap_ptes(
+  folio: folio,
+  page: page,
+  nr: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
+  VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
+  if (folio_test_large(folio)) {
+    add_large_rmap_ptes(folio, page, nr, vma);
+  } else {
+    page._mapcount = page._mapcount + 1;
+  }
+  if (!folio_test_ksm(folio)) {
+    __page_check_anon_rmap(folio, page, vma, address);
+  }
+  for (let i = 0; i < nr; i++) {
+    const each = mem_map.at(page.pfn + i);
+    if ((flags & RMAP_EXCLUSIVE) !== 0) {
+      SetPageAnonExclusive(each);
+    }
+    check_exclusive(folio, each);
+  }
+  trace_page_add_rmap({
+    page,
+    vma,
+    address,
+    mapcount: page._mapcount + 1,
+    exclusive: PageAnonExclusive(page) ? 1 : 0,
+  });
+  // Part of a folio may be split off by reclaim and leave the mlocked VMA.
+  if (folio_nr_pages(folio) === nr) {
+    mlock_vma_folio(folio, vma);
+  }
 }
 
 /** mm/rmap.c: folio_add_anon_rmap_pte() v6.18. Preconditions: ptl; folio locked unless KSM. */
@@ -169,24 +216,29 @@ export function folio_add_anon_rmap_pte(
   address: number,
   flags: number,
 ): void {
+  folio_add_anon_rmap_ptes(folio, page, 1, vma, address, flags);
+}
+
+/** mm/rmap.c: folio_add_anon_rmap_pmd() v6.18. Preconditions: PMD lock; folio locked. */
+export function folio_add_anon_rmap_pmd(
+  folio: folio,
+  page: page,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
   VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
-  page._mapcount = page._mapcount + 1;
-  if (!folio_test_ksm(folio)) {
-    __page_check_anon_rmap(folio, vma, address);
-  }
+  add_large_rmap_pmd(folio, vma);
+  __page_check_anon_rmap(folio, page, vma, address);
   if ((flags & RMAP_EXCLUSIVE) !== 0) {
     SetPageAnonExclusive(page);
   }
-  VM_WARN_ON_FOLIO(
-    PageAnonExclusive(page) && page._mapcount > 0,
-    folio,
-    'PageAnonExclusive(page) && atomic_read(&folio->_mapcount) > 0',
-  );
+  check_exclusive(folio, page);
   trace_page_add_rmap({
     page,
     vma,
     address,
-    mapcount: page._mapcount + 1,
+    mapcount: folio_entire_mapcount(folio),
     exclusive: PageAnonExclusive(page) ? 1 : 0,
   });
   mlock_vma_folio(folio, vma);
@@ -212,12 +264,16 @@ export function folio_add_new_anon_rmap(
     folio_set(folio, PG_swapbacked);
   }
   __folio_set_anon(folio, vma, address, exclusive);
-  folio._mapcount = 0;
+  if (folio_test_pmd_mappable(folio)) {
+    set_first_pmd_mapping(folio, vma);
+  } else {
+    folio._mapcount = 0;
+  }
   if (exclusive) {
     SetPageAnonExclusive(folio);
   }
   VM_WARN_ON_FOLIO(
-    address < vma.vm_start || address >= vma.vm_end,
+    address < vma.vm_start || address + folio_nr_pages(folio) * PAGE_SIZE > vma.vm_end,
     folio,
     'address < vma->vm_start || address + (nr << PAGE_SHIFT) > vma->vm_end',
   );
@@ -251,6 +307,7 @@ export function folio_dup_file_rmap_pte(page: page): void {
 export function folio_try_dup_anon_rmap_pte(
   folio: folio,
   page: page,
+  dst_vma: vm_area_struct,
   src_vma: vm_area_struct,
 ): number {
   VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
@@ -260,8 +317,34 @@ export function folio_try_dup_anon_rmap_pte(
   if (PageAnonExclusive(page)) {
     ClearPageAnonExclusive(page);
   }
-  page._mapcount = page._mapcount + 1;
+  if (folio_test_large(folio)) {
+    add_large_rmap_ptes(folio, page, 1, dst_vma);
+  } else {
+    page._mapcount = page._mapcount + 1;
+  }
   trace_page_dup({ page, mapcount: page._mapcount + 1 });
+  return 0;
+}
+
+/**
+ * include/linux/rmap.h: folio_try_dup_anon_rmap_pmd() v6.18: the PMD form. -EBUSY if the folio may be pinned.
+ * Preconditions: PMD lock, write_protect_seq odd.
+ */
+export function folio_try_dup_anon_rmap_pmd(
+  folio: folio,
+  page: page,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+): number {
+  VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
+  if (PageAnonExclusive(page)) {
+    if (folio_needs_cow_for_dma(src_vma, folio)) {
+      return -EBUSY;
+    }
+    ClearPageAnonExclusive(page);
+  }
+  add_large_rmap_pmd(folio, dst_vma);
+  trace_page_dup({ page, mapcount: folio_entire_mapcount(folio) });
   return 0;
 }
 
@@ -277,6 +360,9 @@ export function folio_try_share_anon_rmap_pte(folio: folio, page: page): number 
   ClearPageAnonExclusive(page);
   return 0;
 }
+
+/** include/linux/rmap.h: folio_try_share_anon_rmap_pmd() v6.18. Preconditions: the PMD entry was invalidated. */
+export const folio_try_share_anon_rmap_pmd = folio_try_share_anon_rmap_pte;
 
 /**
  * mm/rmap.c: folio_move_anon_rmap() v6.18: the only user of a folio takes it into its own anon_vma.
@@ -299,9 +385,37 @@ export function folio_move_anon_rmap(folio: folio, vma: vm_area_struct): void {
  * folio_add_anon_rmap_pte() counts up after us, but relies on what is there already.
  */
 export function folio_remove_rmap_pte(folio: folio, page: page, vma: vm_area_struct): void {
+  folio_remove_rmap_ptes(folio, page, 1, vma);
+}
+
+/** A folio of which one part is mapped and another is not waits for reclaim to split it. */
+function queue_if_partial(folio: folio, partial: boolean): void {
+  if (partial && folio_test_anon(folio) && !folio_test_partially_mapped(folio)) {
+    deferred_split_folio(folio, true);
+  }
+}
+
+/** mm/rmap.c: folio_remove_rmap_ptes() v6.18 for `nr` pages of one folio from `page`. Preconditions: ptl. */
+export function folio_remove_rmap_ptes(
+  folio: folio,
+  page: page,
+  nr: number,
+  vma: vm_area_struct,
+): void {
   VM_BUG_ON_FOLIO(page._mapcount < 0, folio, 'atomic_read(&page->_mapcount) < 0');
-  page._mapcount = page._mapcount - 1;
+  if (folio_test_large(folio)) {
+    queue_if_partial(folio, remove_large_rmap_ptes(folio, page, nr, vma));
+  } else {
+    page._mapcount = page._mapcount - 1;
+  }
   trace_page_remove_rmap({ page, vma, mapcount: page._mapcount + 1 });
+  munlock_vma_folio(folio, vma);
+}
+
+/** mm/rmap.c: folio_remove_rmap_pmd() v6.18. Preconditions: PMD lock. */
+export function folio_remove_rmap_pmd(folio: folio, page: page, vma: vm_area_struct): void {
+  queue_if_partial(folio, remove_large_rmap_pmd(folio, vma));
+  trace_page_remove_rmap({ page, vma, mapcount: folio_entire_mapcount(folio) });
   munlock_vma_folio(folio, vma);
 }
 
@@ -372,8 +486,6 @@ export function* rmap_walk_locked(folio: folio, rwc: rmap_walk_control): K {
   }
 }
 
-const folio_not_mapped = (folio: folio): boolean => !folio_mapped(folio);
-
 // ---- folio_referenced()
 
 interface folio_referenced_arg {
@@ -413,7 +525,9 @@ function* folio_referenced_one(
       page_vma_mapped_walk_done(pvmw);
       return false;
     }
-    if (ptep_test_and_clear_young(vma, pvmw.address, pvmw.pte)) {
+    // The accessed bit of a huge mapping is in its PMD.
+    const entry = pvmw.pte === 0 ? pvmw.pmd : pvmw.pte;
+    if (ptep_test_and_clear_young(vma, pvmw.address, entry)) {
       referenced = referenced + 1;
     }
     pra.mapcount = pra.mapcount - 1;
@@ -528,182 +642,4 @@ export function* folio_mkclean(folio: folio): K<number> {
   }
   yield* rmap_walk(folio, rwc);
   return arg.cleaned;
-}
-
-// ---- try_to_unmap()
-
-/**
- * mm/rmap.c: try_to_unmap_one() v6.18: replaces the entries of one VMA by swap entries (anonymous) or
- * clears them (page cache). False stops the walk: the folio stays mapped.
- */
-function* try_to_unmap_one(
-  folio: folio,
-  vma: vm_area_struct,
-  address: number,
-  rwc: rmap_walk_control,
-): K<boolean> {
-  const mm = vma.vm_mm as mm_struct;
-  const flags = rwc.arg as number;
-  const pvmw = folio_vma_walk(folio, vma, address, 0, rwc);
-  if ((flags & TTU_SYNC) !== 0) {
-    // A zap that has cleared the entry but not yet dropped the map count is waited for at the ptl.
-    pvmw.flags = PVMW_SYNC;
-  }
-  while (yield* next_mapping(pvmw)) {
-    if ((flags & TTU_IGNORE_MLOCK) === 0 && (vma.vm_flags & VM_LOCKED) !== 0) {
-      mlock_vma_folio(folio, vma);
-      page_vma_mapped_walk_done(pvmw);
-      return false;
-    }
-    const subpage = pte_page(ptep_get(pvmw.pte));
-    const anon_exclusive = folio_test_anon(folio) && PageAnonExclusive(subpage);
-    // From here until the entry is rewritten the address has none: a fault waits at the ptl.
-    const pteval = ptep_get_and_clear(mm, pvmw.address, pvmw.pte);
-    if (pte_dirty(pteval)) {
-      folio_mark_dirty(folio);
-    }
-    if (folio_test_anon(folio)) {
-      if (folio_test_swapbacked(folio) !== folio_test_swapcache(folio)) {
-        WARN_ON_ONCE(true, 'folio_test_swapbacked(folio) != folio_test_swapcache(folio)');
-        page_vma_mapped_walk_done(pvmw);
-        return false;
-      }
-      if (!folio_test_swapbacked(folio)) {
-        // MADV_FREE: dropped without a copy, unless somebody has used it since. The counts are read first:
-        // a user marks the folio dirty before it drops its reference, so that one of the two is seen.
-        const ref_count = folio_ref_count(folio);
-        const map_count = folio_mapcount(folio);
-        if (folio_test_dirty(folio) && (vma.vm_flags & VM_DROPPABLE) === 0) {
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
-          folio_set(folio, PG_swapbacked);
-          page_vma_mapped_walk_done(pvmw);
-          return false;
-        }
-        if (ref_count !== 1 + map_count) {
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
-          page_vma_mapped_walk_done(pvmw);
-          return false;
-        }
-        dec_mm_counter(mm, MM_ANONPAGES);
-      } else {
-        const entry = folio.private;
-        if (swap_duplicate(entry) < 0) {
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
-          page_vma_mapped_walk_done(pvmw);
-          return false;
-        }
-        if (anon_exclusive && folio_try_share_anon_rmap_pte(folio, subpage) !== 0) {
-          swap_free(entry);
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
-          page_vma_mapped_walk_done(pvmw);
-          return false;
-        }
-        dec_mm_counter(mm, MM_ANONPAGES);
-        inc_mm_counter(mm, MM_SWAPENTS);
-        let swp_pte = swp_entry_to_pte(entry);
-        if (anon_exclusive) {
-          swp_pte = pte_swp_mkexclusive(swp_pte);
-        }
-        set_pte_at(mm, pvmw.address, pvmw.pte, swp_pte);
-      }
-    } else {
-      dec_mm_counter(mm, mm_counter_file(folio));
-    }
-    folio_remove_rmap_pte(folio, subpage, vma);
-    folio_put(folio);
-    if (folio_nr_pages(folio) === 1) {
-      // All of the folio that this VMA can map is unmapped.
-      page_vma_mapped_walk_done(pvmw);
-      break;
-    }
-  }
-  return true;
-}
-
-/** mm/rmap.c: try_to_unmap() v6.18. Preconditions: folio locked. Success shows in folio_mapped(). */
-export function* try_to_unmap(folio: folio, flags: number): K {
-  const rwc: rmap_walk_control = {
-    name: 'try_to_unmap',
-    rmap_one: try_to_unmap_one,
-    arg: flags,
-    done: folio_not_mapped,
-    anon_lock: folio_lock_anon_vma_read,
-  };
-  if ((flags & TTU_RMAP_LOCKED) !== 0) {
-    yield* rmap_walk_locked(folio, rwc);
-  } else {
-    yield* rmap_walk(folio, rwc);
-  }
-}
-
-// ---- try_to_migrate()
-
-/** mm/rmap.c: try_to_migrate_one() v6.18: replaces the entries of one VMA by migration entries. */
-function* try_to_migrate_one(
-  folio: folio,
-  vma: vm_area_struct,
-  address: number,
-  rwc: rmap_walk_control,
-): K<boolean> {
-  const mm = vma.vm_mm as mm_struct;
-  const flags = rwc.arg as number;
-  const pvmw = folio_vma_walk(folio, vma, address, 0, rwc);
-  if ((flags & TTU_SYNC) !== 0) {
-    pvmw.flags = PVMW_SYNC;
-  }
-  while (yield* next_mapping(pvmw)) {
-    const subpage = pte_page(ptep_get(pvmw.pte));
-    const anon_exclusive = folio_test_anon(folio) && PageAnonExclusive(subpage);
-    const pteval = ptep_clear_flush(vma, pvmw.address, pvmw.pte);
-    if (pte_dirty(pteval)) {
-      folio_mark_dirty(folio);
-    }
-    const writable = pte_write(pteval);
-    VM_WARN_ON_FOLIO(
-      writable && folio_test_anon(folio) && !anon_exclusive,
-      folio,
-      'writable && folio_test_anon(folio) && !anon_exclusive',
-    );
-    if (anon_exclusive && folio_try_share_anon_rmap_pte(folio, subpage) !== 0) {
-      set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
-      page_vma_mapped_walk_done(pvmw);
-      return false;
-    }
-    let kind = SWP_MIGRATION_READ;
-    if (writable) {
-      kind = SWP_MIGRATION_WRITE;
-    } else if (anon_exclusive) {
-      kind = SWP_MIGRATION_READ_EXCLUSIVE;
-    }
-    const swp_pte = make_migration_pte(subpage.pfn, kind, pte_young(pteval), pte_dirty(pteval));
-    set_pte_at(mm, pvmw.address, pvmw.pte, swp_pte);
-    trace_set_migration_pte({ address: pvmw.address, pte: swp_pte, order: 0 });
-    folio_remove_rmap_pte(folio, subpage, vma);
-    folio_put(folio);
-  }
-  return true;
-}
-
-/**
- * mm/rmap.c: try_to_migrate() v6.18. Preconditions: folio locked, a reference held. The temporary stack of
- * an execve() is skipped on purpose: its page tables move without the rmap locks.
- */
-export function* try_to_migrate(folio: folio, flags: number): K {
-  if (WARN_ON_ONCE((flags & ~(TTU_RMAP_LOCKED | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0, 'ttu_flags')) {
-    return;
-  }
-  const anon = !folio_test_ksm(folio) && folio_test_anon(folio);
-  const rwc: rmap_walk_control = {
-    name: 'try_to_migrate',
-    rmap_one: try_to_migrate_one,
-    arg: flags,
-    done: folio_not_mapped,
-    anon_lock: folio_lock_anon_vma_read,
-    ...(anon ? { invalid_vma: vma_is_temporary_stack } : {}),
-  };
-  if ((flags & TTU_RMAP_LOCKED) !== 0) {
-    yield* rmap_walk_locked(folio, rwc);
-  } else {
-    yield* rmap_walk(folio, rwc);
-  }
 }

@@ -7,16 +7,12 @@
 import { read_heap, write_heap } from '../../sim/cpu.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { type folio, mem_map, type vm_area_struct } from '../mm_types.ts';
+import { folio_unqueue_deferred_split } from './deferred_split.ts';
+import { folio_nr_pages, folio_order } from './large_folio.ts';
 import { VM_LOCKED, VM_SPECIAL } from './mm.ts';
 import { FOLIO_BATCH_SIZE } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
-import {
-  folio_get,
-  folio_nr_pages,
-  folio_order,
-  folio_put_testzero,
-  free_frozen_pages,
-} from './page_alloc.ts';
+import { folio_get, folio_put_testzero, free_frozen_pages } from './page_alloc.ts';
 import {
   folio_clear,
   folio_set,
@@ -40,6 +36,7 @@ import { lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
 
 /** __folio_put() with __page_cache_release(): the last reference is gone. */
 function __folio_put(folio: folio): void {
+  folio_unqueue_deferred_split(folio);
   if (folio_test_lru(folio)) {
     lruvec_del_folio(folio);
     folio_clear(folio, PG_lru | PG_active | PG_unevictable);

@@ -5,6 +5,7 @@
 import { read_heap, write_heap } from '../../sim/cpu.ts';
 import { type folio, mem_map, type page } from '../mm_types.ts';
 import { trace_lru_add, trace_lru_del } from './events.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import {
   LRU_ACTIVE_ANON,
   LRU_ACTIVE_FILE,
@@ -13,7 +14,6 @@ import {
   LRU_UNEVICTABLE,
 } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
-import { folio_nr_pages } from './page_alloc.ts';
 import { folio_test_active, folio_test_swapbacked, folio_test_unevictable } from './page-flags.ts';
 
 const page_at = (link: number): page => mem_map.at(link - 1);

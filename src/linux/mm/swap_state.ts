@@ -3,13 +3,13 @@
  * Fidelity: custom (no readahead: vm.page-cluster is 0; device reads and writes are done at once), dup for
  * flags, references and counts.
  */
-
 import type { K } from '../../sim/wait.ts';
 import type { folio } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { trace_swap_in } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { folio_mapped } from './large_folio.ts';
 import { folio_get, folio_try_get } from './page_alloc.ts';
 import {
   folio_set,
@@ -82,7 +82,7 @@ function addSwapin(entry: swp_entry_t, folio: folio): folio | null {
 
 /** free_swap_cache(): an unmapped folio of the swap cache gives up its slot if nobody else names it. */
 export function free_swap_cache(folio: folio): void {
-  if (folio_test_swapcache(folio) && folio._mapcount < 0 && folio_trylock(folio)) {
+  if (folio_test_swapcache(folio) && !folio_mapped(folio) && folio_trylock(folio)) {
     folio_free_swap(folio);
     folio_unlock(folio);
   }
@@ -106,7 +106,7 @@ export function free_swap_and_cache(entry: swp_entry_t): void {
     return;
   }
   folio_get(folio);
-  const need_reclaim = folio._mapcount < 0 || vm_swap_full();
+  const need_reclaim = !folio_mapped(folio) || vm_swap_full();
   if (need_reclaim && !folio_test_writeback(folio) && !folio_swapped(folio)) {
     swap_cache_del_folio(folio);
     folio_set(folio, PG_dirty);

@@ -7,6 +7,7 @@
 import type { K } from '../../sim/wait.ts';
 import type { address_space, inode } from '../mm_types.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
+import { folio_mapped } from './large_folio.ts';
 import { FS_DISK, PAGE_SIZE } from './mm.ts';
 import {
   __filemap_remove_folio,
@@ -19,7 +20,6 @@ import {
 } from './page_cache.ts';
 import { store_content } from './page_content.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
-import { folio_mapped } from './rmap/anon_vma_life.ts';
 import { folio_put } from './swap.ts';
 import { unmap_mapping_folio, unmap_mapping_range } from './unmap_mapping.ts';
 

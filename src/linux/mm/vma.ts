@@ -55,6 +55,7 @@ import {
   anon_vma_merge,
   anon_vma_unlock_write,
 } from './rmap/anon_vma_life.ts';
+import { vma_adjust_trans_huge } from './split_huge_pmd.ts';
 import { vm_area_dup, vm_area_free } from './vma_init.ts';
 import {
   __remove_shared_vm_struct,
@@ -282,6 +283,7 @@ export function* __split_vma(vma: vm_area_struct, addr: number, new_below: boole
   const vp = init_multi_vma_prep(vma, null);
   vp.insert = new_vma;
   yield* vma_prepare(vp);
+  yield* vma_adjust_trans_huge(vma, vma.vm_start, addr, null);
   if (new_below) {
     vma_set_range(vma, addr, vma.vm_end, vma.vm_pgoff + pages_below);
   } else {
@@ -342,6 +344,12 @@ function* commit_merge(vmg: vma_merge_struct): K<number> {
     return -ENOMEM;
   }
   yield* vma_prepare(vp);
+  yield* vma_adjust_trans_huge(
+    vma,
+    vmg.start,
+    vmg.end,
+    vmg.adjust_middle_start ? vmg.middle : null,
+  );
   vma_set_range(vma, vmg.start, vmg.end, vmg.pgoff);
   vmg_adjust_set_range(vmg);
   vmaTreeStore(vmg.mm, target);
@@ -584,6 +592,7 @@ export function* vma_shrink(
   yield* vma_start_write(vma);
   const vp = init_multi_vma_prep(vma, null);
   yield* vma_prepare(vp);
+  yield* vma_adjust_trans_huge(vma, start, end, null);
   if (vma.vm_start < start) {
     vmaTreeClear(mm, vma.vm_start, start);
   } else {

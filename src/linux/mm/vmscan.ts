@@ -17,10 +17,10 @@ import {
   folio_trylock,
   folio_unlock,
 } from './folio_lock.ts';
+import { folio_mapped, folio_order } from './large_folio.ts';
 import { isolateAt } from './migrate.ts';
 import { VM_EXEC, VM_LOCKED } from './mm.ts';
 import {
-  folio_order,
   folio_ref_count,
   folio_ref_freeze,
   folio_ref_unfreeze,
@@ -34,6 +34,7 @@ import {
   folio_test_anon,
   folio_test_clear,
   folio_test_dirty,
+  folio_test_large,
   folio_test_locked,
   folio_test_mlocked,
   folio_test_swapbacked,
@@ -45,8 +46,8 @@ import {
   PG_referenced,
 } from './page-flags.ts';
 import { folio_clear_dirty_for_io, folio_mark_dirty } from './page-writeback.ts';
-import { folio_mapped } from './rmap/anon_vma_life.ts';
-import { folio_maybe_dma_pinned, folio_referenced, TTU_BATCH_FLUSH, try_to_unmap } from './rmap.ts';
+import { folio_maybe_dma_pinned, folio_referenced } from './rmap.ts';
+import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap_unmap.ts';
 import { folio_putback_lru } from './swap.ts';
 import { folio_is_file_lru } from './swap_lru.ts';
 import {
@@ -188,6 +189,10 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
   }
   if (references === FOLIOREF_KEEP) {
     return keepFolio(folio, false, true);
+  }
+  if (folio_test_anon(folio) && folio_test_large(folio)) {
+    // As if it got no swap slots and could not be split (split_folio()).
+    return keepFolio(folio, true, true);
   }
   if (folio_test_anon(folio) && folio_test_swapbacked(folio) && !folio_test_swapcache(folio)) {
     if (folio_maybe_dma_pinned(folio)) {

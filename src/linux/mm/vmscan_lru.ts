@@ -12,7 +12,9 @@ import { read_heap } from '../../sim/cpu.ts';
 import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { type folio, mem_map } from '../mm_types.ts';
+import { folio_unqueue_deferred_split } from './deferred_split.ts';
 import { flushForReclaim } from './flusher.ts';
+import { folio_nr_pages, folio_order } from './large_folio.ts';
 import { VM_EXEC } from './mm.ts';
 import {
   LRU_ACTIVE_ANON,
@@ -22,13 +24,7 @@ import {
   LRU_UNEVICTABLE,
 } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
-import {
-  folio_nr_pages,
-  folio_order,
-  folio_put_testzero,
-  folio_try_get,
-  free_frozen_pages,
-} from './page_alloc.ts';
+import { folio_put_testzero, folio_try_get, free_frozen_pages } from './page_alloc.ts';
 import {
   folio_clear,
   folio_set,
@@ -268,6 +264,7 @@ function move_folios_to_lru(folios: readonly folio[]): number {
     folio_set(folio, PG_lru);
     if (folio_put_testzero(folio)) {
       folio_clear(folio, PG_lru | PG_active | PG_unevictable | PG_mlocked);
+      folio_unqueue_deferred_split(folio);
       free_frozen_pages(folio, folio_order(folio));
       continue;
     }

@@ -42,7 +42,7 @@ import {
   anon_vma_interval_tree_iter_next,
   anon_vma_interval_tree_remove,
 } from '../interval_tree.ts';
-import { folio_nr_pages } from '../page_alloc.ts';
+import { folio_nr_pages } from '../large_folio.ts';
 import { folio_anon_vma } from '../page-flags.ts';
 import { find_mergeable_anon_vma } from '../vma_rules.ts';
 import {

@@ -28,11 +28,9 @@ import {
   trace_lock_root,
 } from '../events.ts';
 import { should_failslab } from '../failslab.ts';
+import { folio_mapped } from '../large_folio.ts';
 import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, mapping_pointer } from '../page-flags.ts';
 import type { rmap_walk_control } from './ops.ts';
-
-/** folio_mapped(): some page table maps the folio. */
-export const folio_mapped = (folio: folio): boolean => folio._mapcount >= 0;
 
 /** anon_vma_lock_write(). */
 export function* anon_vma_lock_write(anon_vma: anon_vma): K {

@@ -18,11 +18,13 @@ import { lock_vma_under_rcu, mmap_read_unlock, vma_end_read } from '../../../mm/
 import { NODE_DATA } from '../../../mm/node.ts';
 import { load_content, store_content } from '../../../mm/page_content.ts';
 import {
+  lookupHugePmd,
   lookupPte,
   pte_accessible,
+  pte_index,
   pte_mkdirty,
   pte_mkyoung,
-  pte_page,
+  pte_pfn,
   pte_write,
   ptep_get,
 } from '../../../mm/pgtable.ts';
@@ -42,7 +44,7 @@ import {
   VM_FAULT_SIGBUS,
 } from '../../../mm/vm_fault.ts';
 import { nr_free_pages } from '../../../mm/watermark.ts';
-import type { mm_struct, page, vm_area_struct } from '../../../mm_types.ts';
+import { mem_map, type mm_struct, type page, type vm_area_struct } from '../../../mm_types.ts';
 
 /** Bits of the error code that the processor pushes. */
 export const X86_PF_PROT = 1;
@@ -157,7 +159,8 @@ interface access {
 
 /** One page-table walk of the processor, which sets the accessed and dirty bits by itself. Atomic. */
 function walkAndMark(mm: mm_struct, address: number, write: boolean): access {
-  const ptr = lookupPte(mm, address);
+  const huge = lookupHugePmd(mm, address);
+  const ptr = huge === 0 ? lookupPte(mm, address) : huge;
   const pte = ptr === 0 ? 0 : ptep_get(ptr);
   if (!pte_accessible(pte)) {
     return { page: null, error_code: 0 };
@@ -169,7 +172,8 @@ function walkAndMark(mm: mm_struct, address: number, write: boolean): access {
   if (marked !== pte) {
     write_pte(ptr, marked);
   }
-  return { page: pte_page(pte), error_code: 0 };
+  const subpage = huge === 0 ? 0 : pte_index(address);
+  return { page: mem_map.at(pte_pfn(pte) + subpage), error_code: 0 };
 }
 
 /** Reads the byte at `address`, or -EFAULT after a signal. Runs as the current task. */

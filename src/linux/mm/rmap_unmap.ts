@@ -1,0 +1,277 @@
+/**
+ * mm/rmap.c v6.18: the walks that take a folio out of all page tables: try_to_unmap() for reclaim, try_to_migrate()
+ * for migration and folio splitting.
+ *
+ * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; a huge mapping is split
+ * first (TTU_SPLIT_HUGE_PMD) or stops the walk; hugetlb, device memory and TLB batching are left out.
+ */
+import type { K } from '../../sim/wait.ts';
+import { VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
+import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import { trace_set_migration_pte } from './events.ts';
+import { folio_mapcount, folio_mapped, folio_nr_pages } from './large_folio.ts';
+import { VM_DROPPABLE, VM_LOCKED, vma_is_temporary_stack } from './mm.ts';
+import {
+  dec_mm_counter,
+  inc_mm_counter,
+  MM_ANONPAGES,
+  MM_SWAPENTS,
+  mm_counter_file,
+} from './mm_counter.ts';
+import { folio_ref_count } from './page_alloc.ts';
+import {
+  folio_vma_walk,
+  page_vma_mapped_walk as next_mapping,
+  PVMW_SYNC,
+  page_vma_mapped_walk_done,
+  page_vma_mapped_walk_restart,
+} from './page_vma_mapped.ts';
+import {
+  folio_set,
+  folio_test_anon,
+  folio_test_dirty,
+  folio_test_ksm,
+  folio_test_swapbacked,
+  folio_test_swapcache,
+  PageAnonExclusive,
+  PG_swapbacked,
+} from './page-flags.ts';
+import { folio_mark_dirty } from './page-writeback.ts';
+import {
+  make_migration_pte,
+  pte_dirty,
+  pte_page,
+  pte_swp_mkexclusive,
+  pte_write,
+  pte_young,
+  ptep_clear_flush,
+  ptep_get,
+  ptep_get_and_clear,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_READ_EXCLUSIVE,
+  SWP_MIGRATION_WRITE,
+  set_pte_at,
+  swp_entry_to_pte,
+} from './pgtable.ts';
+import { folio_lock_anon_vma_read } from './rmap/anon_vma_life.ts';
+import type { rmap_walk_control } from './rmap/ops.ts';
+import {
+  folio_remove_rmap_pte,
+  folio_try_share_anon_rmap_pte,
+  rmap_walk,
+  rmap_walk_locked,
+} from './rmap.ts';
+import { split_huge_pmd_locked } from './split_huge_pmd.ts';
+import { folio_put, mlock_vma_folio } from './swap.ts';
+import { swap_duplicate, swap_free } from './swapfile.ts';
+
+/** enum ttu_flags. */
+export const TTU_SPLIT_HUGE_PMD = 0x4;
+export const TTU_IGNORE_MLOCK = 0x8;
+export const TTU_SYNC = 0x10;
+export const TTU_BATCH_FLUSH = 0x40;
+export const TTU_RMAP_LOCKED = 0x80;
+
+const folio_not_mapped = (folio: folio): boolean => !folio_mapped(folio);
+
+// ---- try_to_unmap()
+
+/**
+ * mm/rmap.c: try_to_unmap_one() v6.18: replaces the entries of one VMA by swap entries (anonymous) or
+ * clears them (page cache). False stops the walk: the folio stays mapped.
+ */
+function* try_to_unmap_one(
+  folio: folio,
+  vma: vm_area_struct,
+  address: number,
+  rwc: rmap_walk_control,
+): K<boolean> {
+  const mm = vma.vm_mm as mm_struct;
+  const flags = rwc.arg as number;
+  const pvmw = folio_vma_walk(folio, vma, address, 0, rwc);
+  if ((flags & TTU_SYNC) !== 0) {
+    // A zap that has cleared the entry but not yet dropped the map count is waited for at the ptl.
+    pvmw.flags = PVMW_SYNC;
+  }
+  while (yield* next_mapping(pvmw)) {
+    if ((flags & TTU_IGNORE_MLOCK) === 0 && (vma.vm_flags & VM_LOCKED) !== 0) {
+      mlock_vma_folio(folio, vma);
+      page_vma_mapped_walk_done(pvmw);
+      return false;
+    }
+    if (pvmw.pte === 0) {
+      // unmap_huge_pmd_locked() aside, a huge mapping is split and looked at again.
+      if ((flags & TTU_SPLIT_HUGE_PMD) === 0) {
+        page_vma_mapped_walk_done(pvmw);
+        return false;
+      }
+      yield* split_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, false);
+      page_vma_mapped_walk_restart(pvmw);
+      continue;
+    }
+    const subpage = pte_page(ptep_get(pvmw.pte));
+    const anon_exclusive = folio_test_anon(folio) && PageAnonExclusive(subpage);
+    // From here until the entry is rewritten the address has none: a fault waits at the ptl.
+    const pteval = ptep_get_and_clear(mm, pvmw.address, pvmw.pte);
+    if (pte_dirty(pteval)) {
+      folio_mark_dirty(folio);
+    }
+    if (folio_test_anon(folio)) {
+      if (folio_test_swapbacked(folio) !== folio_test_swapcache(folio)) {
+        WARN_ON_ONCE(true, 'folio_test_swapbacked(folio) != folio_test_swapcache(folio)');
+        page_vma_mapped_walk_done(pvmw);
+        return false;
+      }
+      if (!folio_test_swapbacked(folio)) {
+        // MADV_FREE: dropped without a copy, unless somebody has used it since. The counts are read first:
+        // a user marks the folio dirty before it drops its reference, so that one of the two is seen.
+        const ref_count = folio_ref_count(folio);
+        const map_count = folio_mapcount(folio);
+        if (folio_test_dirty(folio) && (vma.vm_flags & VM_DROPPABLE) === 0) {
+          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          folio_set(folio, PG_swapbacked);
+          page_vma_mapped_walk_done(pvmw);
+          return false;
+        }
+        if (ref_count !== 1 + map_count) {
+          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          page_vma_mapped_walk_done(pvmw);
+          return false;
+        }
+        dec_mm_counter(mm, MM_ANONPAGES);
+      } else {
+        const entry = folio.private;
+        if (swap_duplicate(entry) < 0) {
+          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          page_vma_mapped_walk_done(pvmw);
+          return false;
+        }
+        if (anon_exclusive && folio_try_share_anon_rmap_pte(folio, subpage) !== 0) {
+          swap_free(entry);
+          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          page_vma_mapped_walk_done(pvmw);
+          return false;
+        }
+        dec_mm_counter(mm, MM_ANONPAGES);
+        inc_mm_counter(mm, MM_SWAPENTS);
+        let swp_pte = swp_entry_to_pte(entry);
+        if (anon_exclusive) {
+          swp_pte = pte_swp_mkexclusive(swp_pte);
+        }
+        set_pte_at(mm, pvmw.address, pvmw.pte, swp_pte);
+      }
+    } else {
+      dec_mm_counter(mm, mm_counter_file(folio));
+    }
+    folio_remove_rmap_pte(folio, subpage, vma);
+    folio_put(folio);
+    if (folio_nr_pages(folio) === 1) {
+      // All of the folio that this VMA can map is unmapped.
+      page_vma_mapped_walk_done(pvmw);
+      break;
+    }
+  }
+  return true;
+}
+
+/** mm/rmap.c: try_to_unmap() v6.18. Preconditions: folio locked. Success shows in folio_mapped(). */
+export function* try_to_unmap(folio: folio, flags: number): K {
+  const rwc: rmap_walk_control = {
+    name: 'try_to_unmap',
+    rmap_one: try_to_unmap_one,
+    arg: flags,
+    done: folio_not_mapped,
+    anon_lock: folio_lock_anon_vma_read,
+  };
+  if ((flags & TTU_RMAP_LOCKED) !== 0) {
+    yield* rmap_walk_locked(folio, rwc);
+  } else {
+    yield* rmap_walk(folio, rwc);
+  }
+}
+
+// ---- try_to_migrate()
+
+/** mm/rmap.c: try_to_migrate_one() v6.18: replaces the entries of one VMA by migration entries. */
+function* try_to_migrate_one(
+  folio: folio,
+  vma: vm_area_struct,
+  address: number,
+  rwc: rmap_walk_control,
+): K<boolean> {
+  const mm = vma.vm_mm as mm_struct;
+  const flags = rwc.arg as number;
+  const pvmw = folio_vma_walk(folio, vma, address, 0, rwc);
+  if ((flags & TTU_SYNC) !== 0) {
+    pvmw.flags = PVMW_SYNC;
+  }
+  while (yield* next_mapping(pvmw)) {
+    if (pvmw.pte === 0) {
+      if ((flags & TTU_SPLIT_HUGE_PMD) === 0) {
+        page_vma_mapped_walk_done(pvmw);
+        return false;
+      }
+      yield* split_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, true);
+      page_vma_mapped_walk_restart(pvmw);
+      continue;
+    }
+    const subpage = pte_page(ptep_get(pvmw.pte));
+    const anon_exclusive = folio_test_anon(folio) && PageAnonExclusive(subpage);
+    const pteval = ptep_clear_flush(vma, pvmw.address, pvmw.pte);
+    if (pte_dirty(pteval)) {
+      folio_mark_dirty(folio);
+    }
+    const writable = pte_write(pteval);
+    VM_WARN_ON_FOLIO(
+      writable && folio_test_anon(folio) && !anon_exclusive,
+      folio,
+      'writable && folio_test_anon(folio) && !anon_exclusive',
+    );
+    if (anon_exclusive && folio_try_share_anon_rmap_pte(folio, subpage) !== 0) {
+      set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+      page_vma_mapped_walk_done(pvmw);
+      return false;
+    }
+    let kind = SWP_MIGRATION_READ;
+    if (writable) {
+      kind = SWP_MIGRATION_WRITE;
+    } else if (anon_exclusive) {
+      kind = SWP_MIGRATION_READ_EXCLUSIVE;
+    }
+    const swp_pte = make_migration_pte(subpage.pfn, kind, pte_young(pteval), pte_dirty(pteval));
+    set_pte_at(mm, pvmw.address, pvmw.pte, swp_pte);
+    trace_set_migration_pte({ address: pvmw.address, pte: swp_pte, order: 0 });
+    folio_remove_rmap_pte(folio, subpage, vma);
+    folio_put(folio);
+  }
+  return true;
+}
+
+/**
+ * mm/rmap.c: try_to_migrate() v6.18. Preconditions: folio locked, a reference held. The temporary stack of
+ * an execve() is skipped on purpose: its page tables move without the rmap locks.
+ */
+export function* try_to_migrate(folio: folio, flags: number): K {
+  if (
+    WARN_ON_ONCE(
+      (flags & ~(TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0,
+      'ttu_flags',
+    )
+  ) {
+    return;
+  }
+  const anon = !folio_test_ksm(folio) && folio_test_anon(folio);
+  const rwc: rmap_walk_control = {
+    name: 'try_to_migrate',
+    rmap_one: try_to_migrate_one,
+    arg: flags,
+    done: folio_not_mapped,
+    anon_lock: folio_lock_anon_vma_read,
+    ...(anon ? { invalid_vma: vma_is_temporary_stack } : {}),
+  };
+  if ((flags & TTU_RMAP_LOCKED) !== 0) {
+    yield* rmap_walk_locked(folio, rwc);
+  } else {
+    yield* rmap_walk(folio, rwc);
+  }
+}
