@@ -71,7 +71,9 @@ test.each(traces)('%s has no divergence with every page touched, or none', (file
 
 describe('the index', () => {
   test('names every scenario, and no other', () => {
-    const named = [...index.matchAll(/\]\(((?:tour|traces)\/[^)]+)\)/g)].map(([, name]) => name);
+    const named = [...index.matchAll(/\]\(((?:tour|selftests|traces)\/[^)]+)\)/g)].map(
+      ([, name]) => name,
+    );
     expect([...named].sort()).toEqual(files);
   });
 
