@@ -27,6 +27,7 @@ export const findingKinds = {
   'exclusive-wrong': 'a page marked exclusive has another user (RMAP6)',
   'cow-shared-writable': 'a private page that another mm can see is mapped writable (COW1)',
   'walk-missed': 'a walk that must find every mapping did not visit one that was there (WALK1)',
+  'pinned-not-exclusive': 'an anonymous page that a device has pinned can be shared (GUP1)',
   // ---- judged: pages and page tables
   'refcount-wrong': '_refcount differs from the references that exist (REF3, REF4)',
   'leaked-page': 'a page is allocated and nothing refers to it (REF5)',

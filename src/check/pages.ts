@@ -1,7 +1,9 @@
 /** RMAP5, RMAP6, COW1, REF3 to REF5, PTE1: the counts and flags of page frames, counted again from the page tables. */
 import { VM_MAYSHARE } from '../linux/mm/mm.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
+import { user_pin_cachep } from '../linux/mm/user_pin_types.ts';
 import { cpu } from '../sim/cpu.ts';
+import { liveObjects } from '../sim/struct.ts';
 import { judgeLargeFolio } from './large-pages.ts';
 import { type Entry, frameCount, frameText, type Picture, place } from './picture.ts';
 import {
@@ -53,10 +55,21 @@ function batchReferences(): Map<number, number> {
   return held;
 }
 
+/** GUP_PIN_COUNTING_BIAS: references that one pin of a small page counts for. */
+const PIN_REFERENCES = 1024;
+
+/** Pins that devices hold, by frame. */
+function devicePins(): Map<number, number> {
+  const pins = new Map<number, number>();
+  for (const { pfn } of liveObjects(user_pin_cachep)) pins.set(pfn, (pins.get(pfn) ?? 0) + 1);
+  return pins;
+}
+
 function judgeCounts(
   page: RawPage,
   entries: readonly Entry[],
   batch: number,
+  pins: number,
   verdicts: Verdicts,
 ): void {
   const { pfn } = page;
@@ -69,9 +82,9 @@ function judgeCounts(
   }
   const swapCache = inSwapCache(page) ? 1 : 0;
   const pageCache = page.mapping !== 0 && !isAnon(page) ? 1 : 0;
-  const references = entries.length + swapCache + pageCache + batch;
+  const references = entries.length + swapCache + pageCache + batch + pins * PIN_REFERENCES;
   if (page.refcount === references) return;
-  const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache} page cache, ${batch} LRU batch`;
+  const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache} page cache, ${batch} LRU batch, ${pins} pins`;
   verdicts.push({
     kind: references === 0 ? 'leaked-page' : 'refcount-wrong',
     text: `${frameText(pfn)}: refcount is ${page.refcount}, references that exist: ${references}`,
@@ -107,9 +120,20 @@ function judgeSharing(
   }
 }
 
+/** GUP1: a pinned anonymous page is its process's page and stays so: exclusive, until it is freed. */
+function judgePinned(page: RawPage, entries: readonly Entry[], verdicts: Verdicts): void {
+  if (!isAnon(page) || (page.flags & EXCLUSIVE) !== 0) return;
+  verdicts.push({
+    kind: 'pinned-not-exclusive',
+    text: `${frameText(page.pfn)} is pinned by a device but not exclusive`,
+    evidence: where(entries),
+  });
+}
+
 /** All frames, with nothing in flight. */
 export function judgePages(picture: Picture, verdicts: Verdicts): void {
   const batches = batchReferences();
+  const pins = devicePins();
   const swapUsers = new Map<number, number>();
   for (const entry of picture.swap) {
     const slot = entryFrame(entry.value);
@@ -124,7 +148,9 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
       if (headOf(pfn) === pfn) judgeLargeFolio(picture, pfn, batches.get(pfn) ?? 0, verdicts);
       continue;
     }
-    judgeCounts(page, entries, batches.get(pfn) ?? 0, verdicts);
+    const pinned = pins.get(pfn) ?? 0;
+    judgeCounts(page, entries, batches.get(pfn) ?? 0, pinned, verdicts);
+    if (pinned > 0) judgePinned(page, entries, verdicts);
     if (isAnon(page) && entries.length > 0) {
       const users = inSwapCache(page) ? (swapUsers.get(page.private) ?? 0) : 0;
       judgeSharing(page, entries, users, verdicts);

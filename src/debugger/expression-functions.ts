@@ -2,6 +2,7 @@
 
 import { held_locks } from '../linux/kernel/locking/lockdep.ts';
 import { load_content } from '../linux/mm/page_content.ts';
+import { pinnedPageAt } from '../linux/mm/user_pin.ts';
 import {
   anon_vma_cachep,
   filp_cachep,
@@ -272,6 +273,17 @@ export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
     most: 2,
     run: (call) =>
       numberValue(mappingsOf(mappedPageArgument(call)).filter((each) => each.present).length),
+  },
+  pinned: {
+    usage: 'pinned(A, p)',
+    help: 'the page that a device has pinned at an address, or NULL',
+    least: 2,
+    most: 2,
+    run: (call) => {
+      const value = argument(call, 0);
+      if (value.kind !== 'task') return fail(call, 0, `${kindOf(value)} is no task`);
+      return pageValue(pinnedPageAt(value.task, numberArgument(call, 1))?.pfn ?? -1);
+    },
   },
   refcount: {
     usage: 'refcount(X)',

@@ -31,6 +31,7 @@ export const EFBIG = 27;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
 export const EROFS = 30;
+export const EMLINK = 31;
 export const EPIPE = 32;
 export const ERANGE = 34;
 export const EDEADLK = 35;

@@ -43,6 +43,7 @@ import {
   PF_EXITING,
   SIGKILL,
 } from './kernel/sched.ts';
+import { FOLL_WRITE } from './mm/gup.ts';
 import { kswapdRound } from './mm/kswapd.ts';
 import { do_madvise } from './mm/madvise.ts';
 import { migrateAt } from './mm/migrate.ts';
@@ -62,6 +63,7 @@ import { mremap } from './mm/mremap.ts';
 import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { lru_add_drain } from './mm/swap.ts';
+import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
 import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
 import { reclaimAt, referencedAt } from './mm/vmscan.ts';
@@ -420,6 +422,22 @@ function* op_migrate(op: Operation): K<number> {
   return yield* migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+function* op_pin(op: Operation): K<number> {
+  return yield* pinAt(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2, FOLL_WRITE));
+}
+
+function* op_unpin(op: Operation): K<number> {
+  return yield* unpinAt(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_device_store(op: Operation): K<number> {
+  return yield* deviceStore(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+}
+
+function* op_device_load(op: Operation): K<number> {
+  return yield* deviceLoad(numberArg(op, 0), numberArg(op, 1));
+}
+
 function* op_synchronize_rcu(_op: Operation): K<number> {
   yield* synchronize_rcu();
   return 0;
@@ -483,6 +501,10 @@ const table: Readonly<Record<string, Handler>> = {
   referenced: op_referenced,
   migrate: op_migrate,
   kswapd: op_kswapd,
+  pin: op_pin,
+  unpin: op_unpin,
+  device_store: op_device_store,
+  device_load: op_device_load,
   synchronize_rcu: op_synchronize_rcu,
   rcu_do_batch: op_rcu_do_batch,
   settle: op_settle,

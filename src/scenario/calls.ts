@@ -77,8 +77,10 @@ process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number
 *collapse(task: task, addr: address) -- khugepaged: collapse the huge range that holds the address
 *split(task: task, addr: address) -- split the huge page mapped there
 *swapoff() -- bring every swapped page back
-*pin(task: task, addr: address) -- take a long-term reference to the page, as direct I/O does
-*unpin(task: task, addr: address) -- drop a pin
+*pin(task: task, addr: address, [flags: FOLL_]) -- pin the page for a device, as direct I/O does (FOLL_WRITE: for it to write to)
+*unpin(task: task, addr: address) -- drop the newest pin of that address
+*device_store(task: task, addr: address, [byte: number]) -- the device writes a byte (0) to the page pinned at that address
+*device_load(task: task, addr: address) -- the device reads a byte of the page pinned at that address
 *fail_next_alloc([nth: number]) -- make the nth (first) allocation from here on fail
 *punch(fd: fd, offset: length, length: length) -- punch a hole into a file, keeping its size
 *settle() -- let RCU callbacks, deferred flushes and writeback finish

@@ -100,6 +100,13 @@ const msConstants = {
   MS_SYNC: 4,
 };
 
+/** FOLL_*: pin. Kernel-internal (include/linux/mm_types.h); 0 pins for a device that reads. */
+const follConstants = {
+  FOLL_WRITE: 1,
+  FOLL_FORCE: 8,
+  FOLL_LONGTERM: 0x100,
+};
+
 /** MFD_*: memfd_create. */
 const mfdConstants = {
   MFD_CLOEXEC: 1,
@@ -262,6 +269,7 @@ const families: readonly (readonly [prefix: string, members: Readonly<Record<str
     ['MLOCK_', mlockConstants],
     ['MCL_', mclConstants],
     ['MS_', msConstants],
+    ['FOLL_', follConstants],
     ['MFD_', mfdConstants],
     ['CLONE_', cloneConstants],
     ['O_', openConstants],

@@ -66,6 +66,10 @@ export class RandomProgram {
       ...of(name, task, this.#page()),
       task: this.#kernelThread,
     });
+    const rare = prng.below(40);
+    if (rare === 0) return { ...of('pin', task, this.#page(), prng.pick([0, 1, 1, 0x100])) };
+    if (rare === 1) return kernel('pin');
+    if (rare < 4) return kernel('unpin');
     const dice = prng.below(100);
     if (dice < 30) return of('store', this.#page(), prng.below(256), this.#length(2));
     if (dice < 42) return of('load', this.#page());

@@ -1,6 +1,18 @@
 /** Tracepoints of the memory manager. Where Linux has the tracepoint, name and fields are Linux's. */
 import { tracepoint } from '../../sim/event.ts';
 
+// ---- pins
+export const trace_pin = tracepoint(
+  'gup:pin',
+  { page: 'page', address: 'x', flags: 'x' },
+  'a device pinned a page',
+);
+export const trace_unpin = tracepoint(
+  'gup:unpin',
+  { page: 'page', address: 'x' },
+  'a device let go of a page that it had pinned',
+);
+
 // ---- rmap
 export const trace_anon_vma_prepare = tracepoint(
   'rmap:anon_vma_prepare',

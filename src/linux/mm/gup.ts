@@ -1,26 +1,48 @@
 /**
- * mm/gup.c v6.18: faulting in pages for the kernel: populate after mmap, brk, mlock.
- * Lock tree: mmap_lock for read. Fidelity: dup for populate; pinning pages is not here.
+ * mm/gup.c v6.18: pages of a process for the kernel: faulted in (populate after mmap, brk, mlock) or with
+ * references. Pins are in gup_pin.ts. Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup for small folios.
  */
+
 import type { K } from '../../sim/wait.ts';
-import { EFAULT, EHWPOISON, EINVAL, ENOMEM } from '../errno.ts';
-import { current_mm } from '../kernel/current.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import {
+  EBUSY,
+  EEXIST,
+  EFAULT,
+  EHWPOISON,
+  EINTR,
+  EINVAL,
+  EMLINK,
+  ENOMEM,
+  EOPNOTSUPP,
+} from '../errno.ts';
+import { current, current_mm } from '../kernel/current.ts';
+import { VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
+import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { followHugePmd } from './huge_memory.ts';
+import { folio_order } from './large_folio.ts';
+import { vm_normal_page } from './memory.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
+  is_cow_mapping,
+  MMF_HAS_PINNED,
+  mm_flags_set,
+  mm_flags_test,
   PAGE_SIZE,
   VM_IO,
   VM_LOCKONFAULT,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
   VM_PFNMAP,
   VM_READ,
   VM_SHARED,
   VM_WRITE,
   vma_is_accessible,
+  vma_is_anonymous,
 } from './mm.ts';
-import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
-import { page_folio } from './page_alloc.ts';
-import { folio_test_dirty } from './page-flags.ts';
+import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
+import { folio_get, folio_ref_count, is_zero_pfn, page_folio } from './page_alloc.ts';
+import { folio_test_anon, folio_test_dirty, PageAnonExclusive } from './page-flags.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
 import {
   mm_find_pmd,
@@ -30,132 +52,460 @@ import {
   pte_dirty,
   pte_offset_map_lock,
   pte_page,
+  pte_pfn,
   pte_present,
   pte_protnone,
-  pte_special,
+  type pte_ptr,
+  type pte_t,
   pte_unmap_unlock,
   pte_write,
   ptep_get,
 } from './pgtable.ts';
+import { GUP_PIN_COUNTING_BIAS } from './rmap.ts';
 import { folio_mark_accessed, lru_add_drain } from './swap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_REMOTE,
   FAULT_FLAG_TRIED,
+  FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   VM_FAULT_ERROR,
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
 } from './vm_fault.ts';
+import { vma_needs_dirty_tracking } from './vma_prot.ts';
 import { find_vma_intersection, vma_lookup } from './vma_tree.ts';
+
+/** include/linux/mm_types.h and mm/internal.h: FOLL_* of v6.18. */
+export const FOLL_WRITE = 1 << 0;
+const FOLL_GET = 1 << 1;
+export const FOLL_FORCE = 1 << 3;
+const FOLL_HWPOISON = 1 << 6;
+const FOLL_ANON = 1 << 7;
+export const FOLL_LONGTERM = 1 << 8;
+export const FOLL_TOUCH = 1 << 16;
+const FOLL_TRIED = 1 << 17;
+export const FOLL_REMOTE = 1 << 18;
+export const FOLL_PIN = 1 << 19;
+export const FOLL_UNLOCKABLE = 1 << 21;
+const FOLL_MADV_POPULATE = 1 << 22;
 
 /** Whether mmap_lock is still held: fault handlers may drop it. */
 export interface locked_flag {
   locked: boolean;
 }
 
-/**
- * mm/gup.c: follow_page_mask() v6.18 with FOLL_TOUCH: pages that are there, and writable if `write`: 0, 1, or those to the
- * end of a huge page.
- */
-function* follow_page_touch(vma: vm_area_struct, address: number, write: boolean): K<number> {
-  const mm = vma.vm_mm as mm_struct;
-  const pmd = mm_find_pmd(mm, address);
-  if (pmd === 0 || pmd_none(pmdp_get(pmd))) {
-    return 0;
+// ---- references
+
+/** mm/gup.c: try_grab_folio() v6.18, one reference: 0 or -ENOMEM. Preconditions: the ptl keeps the folio. */
+export function try_grab_folio(folio: folio, flags: number): number {
+  if (WARN_ON_ONCE(folio_ref_count(folio) <= 0, 'folio_ref_count(folio) <= 0')) {
+    return -ENOMEM;
   }
-  if (pmd_trans_huge(pmdp_get(pmd))) {
-    const pages = yield* followHugePmd(vma, pmd, address, write);
-    if (pages >= 0) {
-      return pages;
+  if ((flags & FOLL_GET) !== 0) {
+    folio_get(folio);
+  } else if ((flags & FOLL_PIN) !== 0) {
+    // The zero page stays anyway, and is everywhere: a pin would say nothing.
+    if (folio_order(folio) > 0) {
+      return -EOPNOTSUPP;
+    }
+    if (!is_zero_pfn(folio.pfn)) {
+      folio_get(folio, GUP_PIN_COUNTING_BIAS);
     }
   }
-  const ptep = yield* pte_offset_map_lock(mm, pmd, address);
+  return 0;
+}
+
+/** mm/gup.c: mm_set_has_pinned_flag() v6.18: for the rest of the mm's life fork looks for pinned pages. */
+export function mm_set_has_pinned_flag(mm: mm_struct): void {
+  if (!mm_flags_test(MMF_HAS_PINNED, mm)) {
+    mm_flags_set(MMF_HAS_PINNED, mm);
+  }
+}
+
+/**
+ * mm/internal.h: gup_must_unshare() v6.18: whether a page that is not mapped writable has to be made the
+ * mm's own first: a pin must see what the process writes later. `vma` is null in the fast walk.
+ */
+export function gup_must_unshare(vma: vm_area_struct | null, flags: number, page: page): boolean {
+  // A write needs a writable entry, which an anonymous page only has when it is exclusive.
+  if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) {
+    return false;
+  }
+  if (!folio_test_anon(page_folio(page))) {
+    if ((flags & FOLL_LONGTERM) === 0) {
+      return false;
+    }
+    return vma === null || is_cow_mapping(vma.vm_flags);
+  }
+  return !PageAnonExclusive(page);
+}
+
+// ---- the walk under the lock
+
+/** mm/gup.c: can_follow_write_common() v6.18: FOLL_FORCE writes to a private page that is not writable. */
+function can_follow_write_common(page: page | null, vma: vm_area_struct, flags: number): boolean {
+  if ((flags & FOLL_FORCE) === 0) {
+    return false;
+  }
+  if ((vma.vm_flags & (VM_MAYSHARE | VM_SHARED)) !== 0) {
+    return false;
+  }
+  if ((vma.vm_flags & VM_MAYWRITE) === 0) {
+    return false;
+  }
+  if ((vma.vm_flags & VM_WRITE) !== 0) {
+    return false;
+  }
+  return page !== null && folio_test_anon(page_folio(page)) && PageAnonExclusive(page);
+}
+
+/** mm/gup.c: can_follow_write_pte() v6.18, without soft-dirty and userfaultfd. */
+function can_follow_write_pte(
+  pte: pte_t,
+  page: page | null,
+  vma: vm_area_struct,
+  flags: number,
+): boolean {
+  return pte_write(pte) || can_follow_write_common(page, vma, flags);
+}
+
+/** The part of follow_page_pte() under the ptl: the page, 0 for NULL, or a negative errno. */
+function followPresentPte(
+  vma: vm_area_struct,
+  address: number,
+  pte: pte_t,
+  flags: number,
+): page | number {
+  let page = vm_normal_page(vma, address, pte);
+  if ((flags & FOLL_WRITE) !== 0 && !can_follow_write_pte(pte, page, vma, flags)) {
+    return 0;
+  }
+  if (page === null) {
+    if (!is_zero_pfn(pte_pfn(pte))) {
+      // follow_pfn_pte(): no struct page.
+      return -EEXIST;
+    }
+    page = pte_page(pte);
+  }
+  const folio = page_folio(page);
+  if (!pte_write(pte) && gup_must_unshare(vma, flags, page)) {
+    return -EMLINK;
+  }
+  VM_WARN_ON_FOLIO(
+    (flags & FOLL_PIN) !== 0 && folio_test_anon(folio) && !PageAnonExclusive(page),
+    folio,
+    '(flags & FOLL_PIN) && PageAnon(page) && !PageAnonExclusive(page)',
+  );
+  const ret = try_grab_folio(folio, flags);
+  if (ret !== 0) {
+    return ret;
+  }
+  if ((flags & FOLL_TOUCH) !== 0) {
+    if ((flags & FOLL_WRITE) !== 0 && !pte_dirty(pte) && !folio_test_dirty(folio)) {
+      folio_mark_dirty(folio);
+    }
+    // The zero page is on no list and does not age.
+    if (!is_zero_pfn(folio.pfn)) {
+      folio_mark_accessed(folio);
+    }
+  }
+  return page;
+}
+
+/**
+ * mm/gup.c: follow_page_pte() v6.18: the page, 0 for NULL, -EMLINK if it must be unshared first, or another
+ * negative errno. Preconditions: mmap_lock.
+ */
+function* follow_page_pte(
+  vma: vm_area_struct,
+  address: number,
+  pmd: pte_ptr,
+  flags: number,
+): K<page | number> {
+  const ptep = yield* pte_offset_map_lock(vma.vm_mm as mm_struct, pmd, address);
   if (ptep === 0) {
     return 0;
   }
   const pte = ptep_get(ptep);
-  const usable = pte_present(pte) && !pte_protnone(pte) && (!write || pte_write(pte));
-  if (usable && !pte_special(pte)) {
-    const folio = page_folio(pte_page(pte));
-    if (write && !pte_dirty(pte) && !folio_test_dirty(folio)) {
-      folio_mark_dirty(folio);
-    }
-    folio_mark_accessed(folio);
+  if (!pte_present(pte) || pte_protnone(pte)) {
+    pte_unmap_unlock(ptep);
+    return 0;
   }
+  const page = followPresentPte(vma, address, pte, flags);
   pte_unmap_unlock(ptep);
-  return usable ? 1 : 0;
+  return page;
 }
 
-/** mm/gup.c: faultin_page() v6.18. 0, or a negative errno; the lock may be gone. */
+/**
+ * mm/gup.c: follow_page_mask() v6.18: the page, 0 for NULL, a negative errno, or how many pages of a huge one were
+ * touched. Pages of large folios cannot be pinned.
+ */
+function* follow_page_mask(vma: vm_area_struct, address: number, flags: number): K<page | number> {
+  const pmd = mm_find_pmd(vma.vm_mm as mm_struct, address);
+  if (pmd === 0 || pmd_none(pmdp_get(pmd))) {
+    return 0;
+  }
+  if (pmd_trans_huge(pmdp_get(pmd))) {
+    if ((flags & FOLL_PIN) !== 0) {
+      return -EOPNOTSUPP;
+    }
+    const pages = yield* followHugePmd(vma, pmd, address, (flags & FOLL_WRITE) !== 0);
+    if (pages >= 0) {
+      return pages;
+    }
+  }
+  return yield* follow_page_pte(vma, address, pmd, flags);
+}
+
+/**
+ * mm/gup.c: faultin_page() v6.18. 0, or a negative errno; -EBUSY: the lock was dropped (lock.locked is false).
+ */
 function* faultin_page(
   vma: vm_area_struct,
   address: number,
-  write: boolean,
-  tried: boolean,
-  lock: locked_flag | null,
+  flags: number,
+  unshare: boolean,
+  lock: locked_flag,
 ): K<number> {
-  // Without a flag to tell it (mprotect, which holds mmap_lock for write) the lock must not be dropped.
-  let flags = lock === null ? 0 : FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
-  if (write) {
-    flags |= FAULT_FLAG_WRITE;
+  let fault_flags = 0;
+  if ((flags & FOLL_WRITE) !== 0) {
+    fault_flags |= FAULT_FLAG_WRITE;
   }
-  if (tried) {
-    flags |= FAULT_FLAG_TRIED;
+  if ((flags & FOLL_REMOTE) !== 0) {
+    fault_flags |= FAULT_FLAG_REMOTE;
   }
-  const ret = yield* handle_mm_fault(vma, address, flags);
+  if ((flags & FOLL_UNLOCKABLE) !== 0) {
+    fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+  }
+  if ((flags & FOLL_TRIED) !== 0) {
+    fault_flags |= FAULT_FLAG_TRIED;
+  }
+  if (unshare) {
+    fault_flags |= FAULT_FLAG_UNSHARE;
+  }
+  const ret = yield* handle_mm_fault(vma, address, fault_flags);
   if ((ret & VM_FAULT_ERROR) !== 0) {
     // vm_fault_to_errno().
     if ((ret & VM_FAULT_OOM) !== 0) {
       return -ENOMEM;
     }
-    return (ret & VM_FAULT_HWPOISON) !== 0 ? -EHWPOISON : -EFAULT;
+    const hwpoison = (ret & VM_FAULT_HWPOISON) !== 0 && (flags & FOLL_HWPOISON) !== 0;
+    return hwpoison ? -EHWPOISON : -EFAULT;
   }
-  if ((ret & VM_FAULT_RETRY) !== 0 && lock !== null) {
+  if ((ret & VM_FAULT_RETRY) !== 0) {
     lock.locked = false;
+    return -EBUSY;
   }
   return 0;
 }
 
-/**
- * The loop of __get_user_pages() for callers that want the pages faulted in and no more: pages done, or a
- * negative errno if that is none. The lock may be gone (lock.locked false).
- */
-function* faultInPages(
-  vma: vm_area_struct,
-  start: number,
-  nr_pages: number,
-  write: boolean,
-  lock: locked_flag | null,
-): K<number> {
-  let done = 0;
-  while (done < nr_pages) {
-    const address = start + done * PAGE_SIZE;
-    let tried = false;
-    let pages = yield* follow_page_touch(vma, address, write);
-    while (pages === 0) {
-      const error = yield* faultin_page(vma, address, write, tried, lock);
-      if (error !== 0) {
-        lru_add_drain();
-        return done > 0 ? done : error;
-      }
-      if (lock !== null && !lock.locked) {
-        lru_add_drain();
-        return done;
-      }
-      tried = true;
-      pages = yield* follow_page_touch(vma, address, write);
-    }
-    done = Math.min(done + pages, nr_pages);
+/** mm/gup.c: writable_file_mapping_allowed() v6.18: a long-term writer would dirty a file behind its back. */
+function writable_file_mapping_allowed(vma: vm_area_struct, gup_flags: number): boolean {
+  if ((gup_flags & (FOLL_PIN | FOLL_LONGTERM)) !== (FOLL_PIN | FOLL_LONGTERM)) {
+    return true;
   }
-  lru_add_drain();
-  return done;
+  return !vma_needs_dirty_tracking(vma);
+}
+
+/** mm/gup.c: check_vma_flags() v6.18: 0 or -EFAULT. */
+function check_vma_flags(vma: vm_area_struct, gup_flags: number): number {
+  const { vm_flags } = vma;
+  if ((vm_flags & (VM_IO | VM_PFNMAP)) !== 0) {
+    return -EFAULT;
+  }
+  if ((gup_flags & FOLL_ANON) !== 0 && !vma_is_anonymous(vma)) {
+    return -EFAULT;
+  }
+  if ((gup_flags & FOLL_WRITE) !== 0) {
+    if (!vma_is_anonymous(vma) && !writable_file_mapping_allowed(vma, gup_flags)) {
+      return -EFAULT;
+    }
+    if ((vm_flags & VM_WRITE) === 0) {
+      if ((gup_flags & FOLL_FORCE) === 0 || !is_cow_mapping(vm_flags)) {
+        return -EFAULT;
+      }
+    }
+  } else if ((vm_flags & VM_READ) === 0) {
+    if ((gup_flags & FOLL_FORCE) === 0 || (vm_flags & VM_MAYREAD) === 0) {
+      return -EFAULT;
+    }
+  }
+  return 0;
+}
+
+/** mm/gup.c: gup_vma_lookup() v6.18: the kernel does not grow a stack for itself. */
+function gup_vma_lookup(mm: mm_struct, addr: number): vm_area_struct | null {
+  return vma_lookup(mm, addr);
 }
 
 /**
- * mm/gup.c: populate_vma_page_range() and __get_user_pages() v6.18: pages of [start, end) faulted in, or a
- * negative errno. Preconditions: mmap_lock held; it may be dropped (lock.locked false) unless `lock` is null.
+ * mm/gup.c: __get_user_pages() v6.18: pages done, or a negative errno if that is none. `pages`, if not null,
+ * receives them. Preconditions: mmap_lock; with FOLL_UNLOCKABLE it may be dropped (lock.locked false).
+ */
+function* __get_user_pages(
+  mm: mm_struct,
+  from: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: page[] | null,
+  lock: locked_flag,
+): K<number> {
+  let vma: vm_area_struct | null = null;
+  let start = from;
+  let i = 0;
+  let ret = 0;
+  while (i < nr_pages) {
+    if (vma === null || start >= vma.vm_end) {
+      if ((gup_flags & FOLL_MADV_POPULATE) !== 0) {
+        vma = vma_lookup(mm, start);
+        if (vma === null) {
+          ret = -ENOMEM;
+          break;
+        }
+        if (check_vma_flags(vma, gup_flags) !== 0) {
+          ret = -EINVAL;
+          break;
+        }
+      } else {
+        vma = gup_vma_lookup(mm, start);
+        if (vma === null) {
+          ret = -EFAULT;
+          break;
+        }
+        ret = check_vma_flags(vma, gup_flags);
+        if (ret !== 0) {
+          break;
+        }
+      }
+    }
+    if (current().sigkill === 1) {
+      // fatal_signal_pending().
+      ret = -EINTR;
+      break;
+    }
+    const page: page | number = yield* follow_page_mask(vma, start, gup_flags);
+    if (page === 0 || page === -EMLINK) {
+      ret = yield* faultin_page(vma, start, gup_flags, page === -EMLINK, lock);
+      if (ret === 0) {
+        continue;
+      }
+      if (ret === -EBUSY) {
+        ret = 0;
+      }
+      break;
+    }
+    let step = 1;
+    if (typeof page === 'number' && page > 0) {
+      step = Math.min(page, nr_pages - i);
+    } else if (typeof page === 'number') {
+      // No struct page: an error only for who wants one.
+      if (page !== -EEXIST || pages !== null) {
+        ret = page;
+        break;
+      }
+    } else if (pages !== null) {
+      pages.push(page);
+    }
+    i = i + step;
+    start = start + step * PAGE_SIZE;
+  }
+  return i > 0 ? i : ret;
+}
+
+/**
+ * mm/gup.c: __get_user_pages_locked() v6.18: again and again while faults drop the lock. Preconditions:
+ * mmap_lock held for read if lock.locked; it is released at the end if it was taken or dropped here.
+ */
+export function* __get_user_pages_locked(
+  mm: mm_struct,
+  from: number,
+  count: number,
+  pages: page[] | null,
+  lock: locked_flag,
+  gup_flags: number,
+): K<number> {
+  if (count === 0) {
+    return 0;
+  }
+  let must_unlock = false;
+  if (!lock.locked) {
+    yield* mmap_read_lock(mm);
+    must_unlock = true;
+    lock.locked = true;
+  } else {
+    mmap_assert_locked(mm);
+  }
+  let flags = gup_flags;
+  if ((flags & FOLL_PIN) !== 0) {
+    mm_set_has_pinned_flag(mm);
+  }
+  if (pages !== null && (flags & FOLL_PIN) === 0) {
+    flags |= FOLL_GET;
+  }
+  let start = from;
+  let nr_pages = count;
+  let pages_done = 0;
+  for (;;) {
+    let ret = yield* __get_user_pages(mm, start, nr_pages, flags, pages, lock);
+    if ((flags & FOLL_UNLOCKABLE) === 0) {
+      pages_done = ret;
+      break;
+    }
+    if (ret > 0) {
+      nr_pages = nr_pages - ret;
+      pages_done = pages_done + ret;
+      if (nr_pages === 0) {
+        break;
+      }
+    }
+    if (lock.locked) {
+      if (pages_done === 0) {
+        pages_done = ret;
+      }
+      break;
+    }
+    start = start + ret * PAGE_SIZE;
+    must_unlock = true;
+    let killed = false;
+    do {
+      // The page whose fault dropped the lock, with FAULT_FLAG_TRIED: now it may wait under the lock.
+      if (current().sigkill === 1) {
+        killed = true;
+        break;
+      }
+      yield* mmap_read_lock(mm);
+      lock.locked = true;
+      ret = yield* __get_user_pages(mm, start, 1, flags | FOLL_TRIED, pages, lock);
+    } while (!lock.locked);
+    if (killed || ret !== 1) {
+      if (pages_done === 0) {
+        pages_done = killed ? -EINTR : ret;
+      }
+      break;
+    }
+    nr_pages = nr_pages - 1;
+    pages_done = pages_done + 1;
+    if (nr_pages === 0) {
+      break;
+    }
+    start = start + PAGE_SIZE;
+  }
+  if (must_unlock && lock.locked) {
+    mmap_read_unlock(mm);
+    lock.locked = false;
+  }
+  if (WARN_ON_ONCE(pages_done === 0, 'pages_done == 0 && !(flags & FOLL_NOWAIT)')) {
+    return -EFAULT;
+  }
+  return pages_done;
+}
+
+/**
+ * mm/gup.c: populate_vma_page_range() v6.18: pages of [start, end) faulted in, or a negative errno.
+ * Preconditions: mmap_lock held; it may be dropped (lock.locked false) unless `lock` is null.
  */
 export function* populate_vma_page_range(
   vma: vm_area_struct,
@@ -164,16 +514,46 @@ export function* populate_vma_page_range(
   lock: locked_flag | null,
 ): K<number> {
   const nr_pages = (end - start) / PAGE_SIZE;
+  mmap_assert_locked(vma.vm_mm as mm_struct);
   if ((vma.vm_flags & VM_LOCKONFAULT) !== 0) {
     return nr_pages;
   }
-  // Writable private pages get their own copy now; shared ones are not dirtied for nothing.
-  const write = (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
   if (!vma_is_accessible(vma)) {
-    // Without FOLL_FORCE check_vma_flags() refuses a VMA that nobody may read.
     return -EFAULT;
   }
-  return yield* faultInPages(vma, start, nr_pages, write, lock);
+  let gup_flags = FOLL_TOUCH;
+  // Writable private pages get their own copy now; shared ones are not dirtied for nothing.
+  gup_flags |= (vma.vm_flags & (VM_WRITE | VM_SHARED)) === VM_WRITE ? FOLL_WRITE : FOLL_FORCE;
+  if (lock !== null) {
+    gup_flags |= FOLL_UNLOCKABLE;
+  }
+  const mm = vma.vm_mm as mm_struct;
+  const local: locked_flag = lock ?? { locked: true };
+  const ret = yield* __get_user_pages(mm, start, nr_pages, gup_flags, null, local);
+  lru_add_drain();
+  return ret;
+}
+
+/**
+ * mm/gup.c: faultin_page_range() v6.18, for MADV_POPULATE_READ and _WRITE: pages done or a negative errno.
+ * Preconditions: mmap_lock held for read; it may be dropped (lock.locked false).
+ */
+export function* faultin_page_range(
+  mm: mm_struct,
+  start: number,
+  end: number,
+  write: boolean,
+  lock: locked_flag,
+): K<number> {
+  const nr_pages = (end - start) / PAGE_SIZE;
+  mmap_assert_locked(mm);
+  let gup_flags = FOLL_TOUCH | FOLL_HWPOISON | FOLL_UNLOCKABLE | FOLL_MADV_POPULATE;
+  if (write) {
+    gup_flags |= FOLL_WRITE;
+  }
+  const ret = yield* __get_user_pages_locked(mm, start, nr_pages, null, lock, gup_flags);
+  lru_add_drain();
+  return ret;
 }
 
 /**
@@ -225,9 +605,9 @@ export function* mm_populate(addr: number, len: number): K {
 }
 
 /**
- * mm/madvise.c: madvise_populate() with faultin_page_range() v6.18: MADV_POPULATE_READ and _WRITE. 0 or a negative
- * errno: -ENOMEM for a hole, -EINVAL for a VMA that may not be accessed so. Preconditions: mmap_lock
- * held for read; it is held again at the end.
+ * mm/madvise.c: madvise_populate() v6.18: MADV_POPULATE_READ and _WRITE. 0 or a negative errno: -ENOMEM for
+ * a hole, -EINVAL for a VMA that may not be accessed so. Preconditions: mmap_lock held for read; it is
+ * held again at the end.
  */
 export function* madvise_populate(
   mm: mm_struct,
@@ -235,19 +615,10 @@ export function* madvise_populate(
   end: number,
   write: boolean,
 ): K<number> {
-  const needed = write ? VM_WRITE : VM_READ;
   const lock: locked_flag = { locked: true };
   let start = from;
   while (start < end) {
-    const vma = vma_lookup(mm, start);
-    if (vma === null) {
-      return -ENOMEM;
-    }
-    if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) !== 0 || (vma.vm_flags & needed) === 0) {
-      return -EINVAL;
-    }
-    const nr_pages = (Math.min(end, vma.vm_end) - start) / PAGE_SIZE;
-    const pages = yield* faultInPages(vma, start, nr_pages, write, lock);
+    const pages = yield* faultin_page_range(mm, start, end, write, lock);
     if (!lock.locked) {
       yield* mmap_read_lock(mm);
       lock.locked = true;

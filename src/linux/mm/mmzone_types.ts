@@ -27,6 +27,8 @@ export interface pglist_data extends Obj {
   ptdesc_directory: number;
   /** swap_info[0]: the one swap area, or null. */
   swap_info: Ptr<Obj>;
+  /** Pins that devices hold, newest first (mm/user_pin.ts). */
+  user_pins: Ptr<Obj>;
   /** Frames of the machine. */
   spanned_pages: number;
   /** Frames that are not free. */
@@ -69,6 +71,7 @@ export interface pglist_data extends Obj {
 export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   ptdesc_directory: 'n',
   swap_info: 'p',
+  user_pins: 'p',
   spanned_pages: 'n',
   used_pages: 'n',
   free_area: ['words', NR_PAGE_ORDERS * 3],
