@@ -10,12 +10,13 @@ function lastEvents(session: Session): unknown {
   return session.events(Math.max(0, total - EVENTS), EVENTS, '');
 }
 
-const views: Readonly<Record<string, (session: Session) => unknown>> = {
+const views: Readonly<Record<string, (session: Session, rest: string) => unknown>> = {
   vmas: (session) => session.mms(),
   anon_vma: (session) => session.anonVmas(),
   avcs: (session) => session.anonVmas(),
   pte: (session) => session.pageTables(),
-  pages: (session) => session.page(),
+  pages: (session, rest) => session.pages(0, Number.POSITIVE_INFINITY, rest),
+  page: (session) => session.page(),
   locks: (session) => session.locks(),
   tasks: (session) => session.tasks(),
   walk: (session) => session.walks().at(-1) ?? null,
@@ -27,10 +28,11 @@ const views: Readonly<Record<string, (session: Session) => unknown>> = {
 
 /** The view that a command line asks for; null when it is not `info` of one. */
 export function viewOf(session: Session, line: string): { name: string; data: unknown } | null {
-  const [, command = '', word = ''] = /^\s*(\S+)\s+(\S+)\s*$/.exec(line) ?? [];
+  const [, command = '', word = '', rest = ''] = /^\s*(\S+)\s+(\S+)\s*(.*)$/.exec(line) ?? [];
+  if (rest !== '' && word !== 'pages') return null;
   if (session.findCommand(command)?.names[0] !== 'info') return null;
   const close = infoNames.filter((name) => name === word || name.startsWith(word));
   const name = close.includes(word) ? word : close.length === 1 ? (close[0] ?? '') : '';
   const view = views[name];
-  return view === undefined ? null : { name, data: view(session) };
+  return view === undefined ? null : { name, data: view(session, rest.trim()) };
 }

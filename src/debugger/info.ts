@@ -2,7 +2,7 @@
 import { allEvents } from '../sim/event.ts';
 import { CommandError } from './command-table.ts';
 import type { Session } from './session.ts';
-import type { WalkView } from './view.ts';
+import type { PageRowView, WalkView } from './view.ts';
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
 
@@ -60,7 +60,42 @@ function pte(session: Session): void {
   }
 }
 
-function pages(session: Session): void {
+/** All pages, or those that the words of a filter leave. */
+function pages(session: Session, filter: string): void {
+  const view = session.pages(0, MAX_PAGES, filter);
+  session.print(view.counts.map(({ name, pages: n }) => `${name} ${n}`).join('  '), 'hint');
+  if (view.total === 0) session.print(filter === '' ? 'no page is in use' : `no page is ${filter}`);
+  else session.print(pageHead, 'hint');
+  for (const each of view.rows) session.print(pageLine(each));
+  if (view.total > view.rows.length) {
+    session.print(
+      `and ${view.total - view.rows.length} more; info pages WORD... narrows it`,
+      'hint',
+    );
+  }
+}
+
+const MAX_PAGES = 500;
+const pageHead = `  ${'pfn'.padEnd(9)} ${'kind'.padEnd(6)} map  ref lru            mapping, by, flags`;
+
+function pageLine(each: PageRowView): string {
+  const mark = each.isNew ? '+' : each.kind === 'free' ? '-' : each.changed.length > 0 ? '~' : ' ';
+  const place = each.pages > 1 ? `${each.at.toString(16)}+${each.pages}` : each.at.toString(16);
+  const by = each.by.map((b) => (b.entries === 1 ? b.process : `${b.process}*${b.entries}`));
+  const rest = [
+    each.mappingText === '' ? '' : `${each.mappingText} index ${hex(each.index)}`,
+    by.length === 0 ? '' : `by ${by.join(' ')}`,
+    each.entries === each.mapcount || each.kind === 'swap' ? '' : `${each.entries} in tables`,
+    ...each.notes,
+    each.flags.join(','),
+  ].filter((text) => text !== '');
+  return (
+    `${mark}${each.part ? '  ' : ' '}${place.padEnd(each.part ? 8 : 9)} ${each.kind.padEnd(6)}` +
+    ` ${String(each.mapcount).padStart(3)} ${String(each.refcount).padStart(4)} ${each.lru.padEnd(14)} ${rest.join(', ')}`
+  );
+}
+
+function page(session: Session): void {
   const page = session.page();
   if (page === null) throw new CommandError('select a page first: rmap A ADDR');
   for (const f of page.fields) session.print(`${f.name} = ${f.value}`);
@@ -196,12 +231,13 @@ function displays(session: Session): void {
   for (const d of session.displays) session.print(`${d.id}: ${d.text}`);
 }
 
-const infos: Readonly<Record<string, (session: Session) => void>> = {
+const infos: Readonly<Record<string, (session: Session, rest: string) => void>> = {
   vmas,
   anon_vma: anonVmas,
   avcs,
   pte,
   pages,
+  page,
   locks,
   tasks,
   walk,
@@ -228,16 +264,17 @@ const aliases: Readonly<Record<string, string>> = {
   watchpoints: 'breakpoints',
   record: 'marks',
   maps: 'vmas',
-  page: 'pages',
+  kmem: 'pages',
+  meminfo: 'pages',
 };
 
 /** Runs `info NAME`; an unambiguous prefix will do. */
 export function infoCommands(session: Session, args: string): void {
-  const word = args.trim().split(/\s+/)[0] ?? '';
+  const [word = '', ...rest] = args.trim().split(/\s+/);
   const named = Object.hasOwn(aliases, word) ? (aliases[word] as string) : word;
   const exact = Object.hasOwn(infos, named) ? infos[named] : undefined;
   const close = infoNames.filter((name) => word !== '' && name.startsWith(word));
   const chosen = exact ?? (close.length === 1 ? infos[close[0] as string] : undefined);
   if (chosen === undefined) throw new CommandError(`info takes ${infoNames.join(', ')}`);
-  chosen(session);
+  chosen(session, rest.join(' '));
 }

@@ -26,6 +26,7 @@ import { LockIndex } from './inspect/lock-index.ts';
 import { locksView } from './inspect/locks.ts';
 import { mmOfTask } from './inspect/objects.ts';
 import { pageView } from './inspect/page.ts';
+import { PageList } from './inspect/page-rows.ts';
 import { pageTablesView } from './inspect/page-tables.ts';
 import { pteRef } from './inspect/refs.ts';
 import { NOTHING_SELECTED, pick, type Selection, selectedRefs } from './inspect/selection.ts';
@@ -39,6 +40,7 @@ import type {
   FrameView,
   LocksView,
   MmView,
+  PagesView,
   PageTablesView,
   PageView,
   Ref,
@@ -57,6 +59,7 @@ export class Inspector {
   readonly #walks: WalkIndex;
   readonly #locks: LockIndex;
   readonly #filter: EventFilter;
+  readonly #pages: PageList;
   readonly #lines: readonly string[];
   readonly #history: Selection[] = [];
   #selection: Selection = NOTHING_SELECTED;
@@ -70,6 +73,7 @@ export class Inspector {
     this.#walks = new WalkIndex(machine);
     this.#locks = new LockIndex(machine);
     this.#filter = new EventFilter(machine);
+    this.#pages = new PageList(machine, this.#changes);
     this.#lines = run.scenario.source.text.split('\n');
   }
 
@@ -78,6 +82,7 @@ export class Inspector {
   /** A run begins: what the views show now is what they will be compared with. */
   beginRun(): void {
     this.#changes.remember(this.selection());
+    this.#pages.forget();
     this.#followed = true;
   }
 
@@ -102,6 +107,7 @@ export class Inspector {
     this.#walks.forget();
     this.#locks.forget();
     this.#filter.forget();
+    this.#pages.forget();
   }
 
   /** Frames of the selected task, outermost first. */
@@ -333,6 +339,14 @@ export class Inspector {
 
   page(): PageView | null {
     return pageView(this.machine, this.selection(), this.#changes);
+  }
+
+  pages(first: number, count: number, filter: string): PagesView {
+    return this.#pages.view(this.selection(), first, count, filter);
+  }
+
+  pageRow(key: string, filter: string): number {
+    return this.#pages.rowOf(key, filter);
   }
 
   locks(): LocksView {

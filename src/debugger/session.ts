@@ -34,6 +34,7 @@ import type {
   LocksView,
   MmView,
   OutputLine,
+  PagesView,
   PageTablesView,
   PageView,
   Ref,
@@ -667,6 +668,14 @@ export class Session implements SessionView {
 
   page(): PageView | null {
     return this.inspector.page();
+  }
+
+  pages(first: number, count: number, filter: string): PagesView {
+    return this.inspector.pages(first, count, filter);
+  }
+
+  pageRow(key: string, filter: string): number {
+    return this.inspector.pageRow(key, filter);
   }
 
   locks(): LocksView {

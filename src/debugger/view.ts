@@ -179,6 +179,8 @@ export interface PageTablesView {
     readonly bits: string;
     readonly text: string;
     readonly page: Ref | null;
+    /** Counters of the page: `anon map 2 ref 3`; empty where there is none. */
+    readonly note: string;
     readonly selected: boolean;
     readonly changed: boolean;
   }[];
@@ -197,6 +199,56 @@ export interface PageView {
     /** anon_vma through which a walk finds it; empty when no walk would. */
     readonly via: string;
   }[];
+}
+
+/** A folio, a run of pages of a large one (`part`), a frame freed since the last stop, or a swap slot. */
+export interface PageRowView {
+  /** The same while the row stands for the same thing. */
+  readonly key: string;
+  /** Null for a swap slot. */
+  readonly ref: Ref | null;
+  /** First frame, or offset of a swap slot. */
+  readonly at: number;
+  readonly pages: number;
+  readonly part: boolean;
+  readonly kind: 'anon' | 'ksm' | 'file' | 'shmem' | 'zero' | 'kernel' | 'free' | 'swap';
+  /** As the kernel counts, and the entries that there are. */
+  readonly mapcount: number;
+  readonly entries: number;
+  readonly refcount: number;
+  /** References that no mapping, cache or batch accounts for. */
+  readonly extraRefs: number;
+  /** List it is on: `inactive_anon`, `batch`; empty when on none. */
+  readonly lru: string;
+  readonly mapping: Ref | null;
+  readonly mappingText: string;
+  /** Page offset. */
+  readonly index: number;
+  /** As crash's `kmem -p` has them. */
+  readonly flags: readonly string[];
+  /** What the columns do not say: `2 migrating`, `swap slot 3`, `entire 1`, `pins 1`. */
+  readonly notes: readonly string[];
+  /** Who maps it, and with how many entries. */
+  readonly by: readonly { readonly process: string; readonly entries: number }[];
+  /** Mapped by more than one address space. */
+  readonly shared: boolean;
+  readonly isNew: boolean;
+  /** Names among kind, mapcount, refcount, mapping, flags. */
+  readonly changed: readonly string[];
+}
+
+export interface PagesView {
+  /** Rows that the filter leaves. */
+  readonly total: number;
+  /** Index of rows[0]. */
+  readonly first: number;
+  readonly rows: readonly PageRowView[];
+  /** Index of the selected page, or -1. */
+  readonly selected: number;
+  /** In pages, names as in /proc/meminfo; what is 0 is left out, MemTotal and MemFree aside. */
+  readonly counts: readonly { readonly name: string; readonly pages: number }[];
+  /** False when there is more than was looked at. */
+  readonly complete: boolean;
 }
 
 export interface LockView {
@@ -332,6 +384,10 @@ export interface SessionView {
   anonVmas(): AnonVmaView;
   pageTables(): PageTablesView | null;
   page(): PageView | null;
+  /** Filter: words that must all hold, `~` before one that must not: `A anon shared ~dirty`. */
+  pages(first: number, count: number, filter: string): PagesView;
+  /** Index of the row with this key among those the filter leaves, or -1. */
+  pageRow(key: string, filter: string): number;
   locks(): LocksView;
   /** Oldest first; the last one may be in progress. */
   walks(): readonly WalkView[];

@@ -47,7 +47,9 @@ export function drawTabs(ui: Ui, region: Region): void {
 }
 
 const SHORT: Partial<Record<string, string>> = {
-  'page-tables': 'Tables',
+  source: 'Src',
+  'page-tables': 'PT',
+  locks: 'Lock',
   output: 'Out',
 };
 

@@ -62,7 +62,7 @@ interface Column {
 
 const slot = (weight: number, least: number, ...tabs: PaneId[]): Slot => ({ tabs, weight, least });
 
-/** All ten panes live. Columns read left to right as cause and effect: code, objects, what the rmap does with them. */
+/** All eleven panes live. Columns read left to right as cause and effect: code, objects, what the rmap does with them. */
 const WIDE: Record<LayoutName, readonly Column[]> = {
   auto: [
     {
@@ -71,7 +71,12 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
     },
     {
       weight: 66,
-      slots: [slot(20, 6, 'vmas'), slot(24, 8, 'anon-vma'), slot(13, 5, 'locks')],
+      slots: [
+        slot(16, 6, 'vmas'),
+        slot(18, 8, 'anon-vma'),
+        slot(14, 6, 'pages'),
+        slot(9, 5, 'locks'),
+      ],
     },
     {
       weight: 62,
@@ -94,7 +99,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
       slots: [
         slot(16, 6, 'vmas'),
         slot(16, 6, 'walk'),
-        slot(12, 5, 'page-tables', 'page'),
+        slot(12, 5, 'page-tables', 'page', 'pages'),
         slot(13, 5, 'events'),
       ],
     },
@@ -109,7 +114,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
       weight: 66,
       slots: [
         slot(26, 8, 'walk'),
-        slot(15, 5, 'page', 'page-tables'),
+        slot(15, 5, 'page', 'page-tables', 'pages'),
         slot(16, 5, 'events', 'locks'),
       ],
     },
@@ -119,7 +124,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
       weight: 56,
       slots: [slot(26, 8, 'source'), slot(18, 5, 'tasks'), slot(13, 4, 'output')],
     },
-    { weight: 76, slots: [slot(36, 8, 'vmas'), slot(21, 6, 'anon-vma', 'locks')] },
+    { weight: 76, slots: [slot(26, 8, 'vmas'), slot(31, 8, 'pages', 'anon-vma', 'locks')] },
     {
       weight: 66,
       slots: [slot(24, 8, 'page-tables'), slot(17, 6, 'page'), slot(16, 5, 'walk', 'events')],
@@ -137,7 +142,7 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
     {
       weight: 50,
       slots: [
-        slot(11, 6, 'anon-vma', 'vmas', 'page-tables', 'page'),
+        slot(11, 6, 'anon-vma', 'vmas', 'page-tables', 'page', 'pages'),
         slot(11, 5, 'walk', 'events'),
       ],
     },
@@ -147,7 +152,7 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
     {
       weight: 40,
       slots: [
-        slot(12, 6, 'vmas', 'anon-vma', 'page-tables', 'page'),
+        slot(12, 6, 'vmas', 'anon-vma', 'page-tables', 'page', 'pages'),
         slot(10, 5, 'walk', 'events', 'locks'),
       ],
     },
@@ -159,7 +164,10 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
     },
     {
       weight: 58,
-      slots: [slot(12, 6, 'anon-vma', 'page', 'page-tables'), slot(12, 6, 'walk', 'events')],
+      slots: [
+        slot(12, 6, 'anon-vma', 'page', 'page-tables', 'pages'),
+        slot(12, 6, 'walk', 'events'),
+      ],
     },
   ],
   memory: [
@@ -167,7 +175,10 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
       weight: 42,
       slots: [slot(12, 6, 'source'), slot(10, 5, 'tasks', 'locks', 'walk', 'events', 'output')],
     },
-    { weight: 58, slots: [slot(12, 6, 'vmas', 'anon-vma'), slot(12, 6, 'page-tables', 'page')] },
+    {
+      weight: 58,
+      slots: [slot(10, 6, 'vmas', 'anon-vma'), slot(14, 6, 'pages', 'page-tables', 'page')],
+    },
   ],
 };
 

@@ -102,6 +102,15 @@ export function moveTo(state: PaneState, sheet: Sheet, index: number): void {
 
 /** Puts the cursor on the first row whose key is one of these; false when there is none. */
 export function moveToKey(state: PaneState, sheet: Sheet, keys: ReadonlySet<string>): boolean {
+  if (sheet.locate) {
+    for (const key of keys) {
+      const at = sheet.locate(key);
+      if (at < 0) continue;
+      moveTo(state, sheet, at);
+      return true;
+    }
+    return false;
+  }
   for (let i = 0; i < sheet.length; i++) {
     if (!keys.has(sheet.key(i))) continue;
     moveTo(state, sheet, i);

@@ -1,4 +1,4 @@
-/** The panes, in the order of their number keys. */
+/** The panes, in the order of Tab. */
 export const PANES = [
   { id: 'source', key: '1', title: 'Source' },
   { id: 'tasks', key: '2', title: 'Tasks' },
@@ -6,6 +6,7 @@ export const PANES = [
   { id: 'anon-vma', key: '4', title: 'anon_vma' },
   { id: 'page-tables', key: '5', title: 'Page tables' },
   { id: 'page', key: '6', title: 'Page' },
+  { id: 'pages', key: 'p', title: 'Pages' },
   { id: 'locks', key: '7', title: 'Locks' },
   { id: 'walk', key: '8', title: 'Walk' },
   { id: 'events', key: '9', title: 'Events' },

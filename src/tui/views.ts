@@ -1,4 +1,4 @@
-import type { EventView, Ref, SessionView, StatusView } from '../debugger/view.ts';
+import type { EventView, PageRowView, Ref, SessionView, StatusView } from '../debugger/view.ts';
 import type { Glyphs } from './glyphs.ts';
 import type { PaneId } from './panes.ts';
 import { anonVmaSheet } from './text/anon-vma.ts';
@@ -6,6 +6,7 @@ import { eventsSheet } from './text/events.ts';
 import { locksSheet } from './text/locks.ts';
 import { pageSheet } from './text/page.ts';
 import { pageTablesSheet } from './text/page-tables.ts';
+import { pagesSheet } from './text/pages.ts';
 import { filtered, refKey, type Sheet } from './text/row.ts';
 import { sourceSheet } from './text/source.ts';
 import { tasksSheet } from './text/tasks.ts';
@@ -25,6 +26,7 @@ export class Views {
   readonly #glyphs: Glyphs;
   readonly #sheets = new Map<string, Sheet>();
   readonly #chunks = new Map<string, readonly EventView[]>();
+  readonly #pageChunks = new Map<string, readonly PageRowView[]>();
   #selection: ReadonlySet<string> | null = null;
   #status: StatusView | null = null;
   /** Grows whenever the session may show something else. */
@@ -39,6 +41,7 @@ export class Views {
     this.version++;
     this.#sheets.clear();
     this.#chunks.clear();
+    this.#pageChunks.clear();
     this.#selection = null;
     this.#status = null;
   }
@@ -63,18 +66,20 @@ export class Views {
     const key = `${id} ${filter}`;
     const known = this.#sheets.get(key);
     if (known) return known;
-    // Events filter in the session, which need not build rows for it; in source `/` only searches.
+    // Events and pages filter in the session, which need not build rows for it; in source `/` only searches.
     const made =
       id === 'events'
         ? this.#events(filter)
-        : id === 'source' || filter === ''
-          ? this.#build(id)
-          : filtered(this.sheet(id, ''), filter);
+        : id === 'pages'
+          ? this.#pages(filter)
+          : id === 'source' || filter === ''
+            ? this.#build(id)
+            : filtered(this.sheet(id, ''), filter);
     this.#sheets.set(key, made);
     return made;
   }
 
-  #build(id: Exclude<PaneId, 'output' | 'events'>): Sheet {
+  #build(id: Exclude<PaneId, 'output' | 'events' | 'pages'>): Sheet {
     const session = this.#session;
     switch (id) {
       case 'source':
@@ -99,6 +104,29 @@ export class Views {
   #events(filter: string): Sheet {
     const { total } = this.#session.events(0, 0, filter);
     return eventsSheet(total, (index) => this.#event(index, filter), filter);
+  }
+
+  #pages(filter: string): Sheet {
+    const view = this.#session.pages(0, EVENT_CHUNK, filter);
+    this.#pageChunks.set(`0 ${filter}`, view.rows);
+    return pagesSheet(
+      view,
+      filter,
+      (index) => this.#pageRow(index, filter),
+      (key) => this.#session.pageRow(key, filter),
+    );
+  }
+
+  #pageRow(index: number, filter: string): PageRowView | null {
+    const chunk = Math.floor(index / EVENT_CHUNK);
+    const key = `${chunk} ${filter}`;
+    let rows = this.#pageChunks.get(key);
+    if (!rows) {
+      if (this.#pageChunks.size >= CHUNKS_KEPT) this.#pageChunks.clear();
+      rows = this.#session.pages(chunk * EVENT_CHUNK, EVENT_CHUNK, filter).rows;
+      this.#pageChunks.set(key, rows);
+    }
+    return rows[index - chunk * EVENT_CHUNK] ?? null;
   }
 
   #event(index: number, filter: string): EventView | null {

@@ -6,6 +6,8 @@ import type {
   LocksView,
   MmView,
   OutputLine,
+  PageRowView,
+  PagesView,
   PageTablesView,
   PageView,
   Ref,
@@ -363,6 +365,7 @@ export class FakeSession implements SessionView {
         bits: index < 2 ? 'PRESENT RW ACCESSED DIRTY' : index === 2 ? 'WRITE ANON_EXCL' : '',
         text: index === 2 ? 'page 1f3' : index < 2 ? `page 1f${index + 1}` : '',
         page: index === 2 ? pageRef : null,
+        note: index === 2 ? 'anon map 3 ref 5' : '',
         selected: index === 2,
         changed: index === 2,
       })),
@@ -388,6 +391,32 @@ export class FakeSession implements SessionView {
         via: index === 3 ? '' : anonRef(0).label,
       })),
     };
+  }
+
+  pages(first: number, count: number, filter: string): PagesView {
+    const rows = PAGE_ROWS.filter((each) => filter === '' || each.kind === filter);
+    return {
+      total: rows.length,
+      first,
+      rows: rows.slice(first, first + count),
+      selected: rows.findIndex((each) => each.at === pageRef.id),
+      counts: [
+        { name: 'MemTotal', pages: 16384 },
+        { name: 'MemFree', pages: 15866 },
+        { name: 'Cached', pages: 1 },
+        { name: 'SwapCached', pages: 1 },
+        { name: 'Inactive(anon)', pages: 514 },
+        { name: 'AnonPages', pages: 515 },
+        { name: 'SwapFree', pages: 4093 },
+      ],
+      complete: true,
+    };
+  }
+
+  pageRow(key: string, filter: string): number {
+    return PAGE_ROWS.filter((each) => filter === '' || each.kind === filter).findIndex(
+      (each) => each.key === key,
+    );
   }
 
   locks(): LocksView {
@@ -489,6 +518,148 @@ export class FakeSession implements SessionView {
     this.#output.push({ role, text });
   }
 }
+
+const PAGE: PageRowView = {
+  key: 'folio:499',
+  ref: pageRef,
+  at: 0x1f3,
+  pages: 1,
+  part: false,
+  kind: 'anon',
+  mapcount: 3,
+  entries: 3,
+  refcount: 5,
+  extraRefs: 1,
+  lru: 'inactive_anon',
+  mapping: anonRef(0),
+  mappingText: anonRef(0).label,
+  index: 0x7f0000002,
+  flags: ['locked', 'uptodate', 'lru', 'swapbacked'],
+  notes: ['1 migrating', '1 more ref'],
+  by: ['B', 'C', 'D'].map((process) => ({ process, entries: 1 })),
+  shared: true,
+  isNew: false,
+  changed: ['flags', 'mapcount'],
+};
+
+const fakePage = (pfn: number, rest: Partial<PageRowView>): PageRowView => ({
+  ...PAGE,
+  key: `folio:${pfn}`,
+  ref: ref('page', pfn, 0, `page ${pfn.toString(16)}`),
+  at: pfn,
+  notes: [],
+  extraRefs: 0,
+  shared: false,
+  changed: [],
+  flags: ['uptodate', 'lru', 'swapbacked'],
+  ...rest,
+});
+
+const only = (process: string, entries = 1): PageRowView['by'] => [{ process, entries }];
+const noObject = { mapping: null, mappingText: '', index: 0, lru: '' } as const;
+
+/** One of every sort. */
+const PAGE_ROWS: readonly PageRowView[] = [
+  fakePage(0, {
+    ...noObject,
+    kind: 'zero',
+    mapcount: 0,
+    entries: 2,
+    refcount: 1,
+    by: only('A', 2),
+    flags: ['reserved'],
+  }),
+  PAGE,
+  fakePage(0x1f4, {
+    mapcount: 1,
+    entries: 1,
+    refcount: 3,
+    by: only('A'),
+    lru: 'batch',
+    notes: ['swap slot 4'],
+    flags: ['uptodate', 'dirty', 'swapbacked', 'swapcache', 'anon_exclusive'],
+  }),
+  fakePage(0x1f5, {
+    kind: 'ksm',
+    mapping: null,
+    mappingText: 'ksm_stable_node',
+    by: [...only('A', 2), ...only('B')],
+    shared: true,
+  }),
+  fakePage(0x1f6, {
+    kind: 'file',
+    mapping: ref('file', 3, 9, 'file /lib/libc.so'),
+    mappingText: 'file /lib/libc.so',
+    mapcount: 0,
+    entries: 0,
+    refcount: 1,
+    lru: 'active_file',
+    by: [],
+    flags: ['uptodate', 'lru', 'active'],
+  }),
+  fakePage(0x200, {
+    pages: 512,
+    mapcount: 3,
+    entries: 3,
+    refcount: 3,
+    by: [...only('A'), ...only('B', 2)],
+    shared: true,
+    notes: ['entire 1'],
+    flags: ['uptodate', 'lru', 'head', 'swapbacked'],
+  }),
+  fakePage(0x200, {
+    ...noObject,
+    key: 'part:512',
+    pages: 2,
+    part: true,
+    mapcount: 1,
+    entries: 2,
+    by: only('B', 2),
+    flags: [],
+  }),
+  fakePage(0x202, {
+    ...noObject,
+    key: 'part:514',
+    pages: 510,
+    part: true,
+    mapcount: 0,
+    entries: 0,
+    by: [],
+    flags: [],
+  }),
+  fakePage(0x400, {
+    ...noObject,
+    kind: 'kernel',
+    mapcount: 0,
+    entries: 0,
+    refcount: 1025,
+    by: [],
+    notes: ['pins 1', '1 more ref'],
+    flags: [],
+    isNew: true,
+  }),
+  fakePage(0x401, {
+    ...noObject,
+    kind: 'free',
+    mapcount: 0,
+    entries: 0,
+    refcount: 0,
+    by: [],
+    notes: ['freed'],
+    flags: [],
+  }),
+  fakePage(3, {
+    ...noObject,
+    key: 'slot:3',
+    ref: null,
+    kind: 'swap',
+    mapcount: 0,
+    entries: 2,
+    by: [...only('A'), ...only('B')],
+    notes: ['2 swap entries'],
+    flags: [],
+  }),
+];
 
 const COMMANDS: readonly (readonly [string, string])[] = [
   ['break', 'stop at a function, an event or a line'],

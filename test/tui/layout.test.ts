@@ -45,31 +45,31 @@ describe('layout', () => {
     expect(drawing(value)).toMatchInlineSnapshot(`
       "columns
       -source-----------vmas-------------walk-----------
-      |70x31           |66x20           |62x17
+      |70x31           |66x16           |62x17
       |                |                |
       |                |                |
       |                |                |
       |                |                |
       |                |                |
       |                |                |
+      |                -anon-vma--------|
+      |                |66x18           -page-tables----
+      |                |                |62x14
       |                |                |
-      |                |                -page-tables----
-      |                -anon-vma--------|62x14
-      |                |66x24           |
       |                |                |
       |                |                |
       |                |                |
       |                |                |
       -tasks-----------|                -page-----------
-      |70x15           |                |62x12
+      |70x15           -pages-----------|62x12
+      |                |66x14           |
       |                |                |
       |                |                |
       |                |                |
-      |                |                |
-      |                -locks------------events---------
-      -output----------|66x13           |62x14
-      |70x11           |                |
-      |                |                |
+      |                |                -events---------
+      -output----------|                |62x14
+      |70x11           -locks-----------|
+      |                |66x9            |
       |                |                |
       |                |                |
       |                |                |

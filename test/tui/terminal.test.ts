@@ -182,7 +182,7 @@ describe('the program in a pseudo terminal', { timeout: 30_000 }, () => {
     await running.until((text) => text.includes('step 813/'));
     running.emulator.resize(80, 24);
     running.pty.resize(80, 24);
-    await running.until((text) => text.includes('1Source'));
+    await running.until((text) => text.includes('1Src'));
     running.pty.write('z');
     await running.until((text) => !text.includes('4 anon_vma ─'));
     running.pty.write('\x1b');

@@ -10,6 +10,7 @@ import { serialOf } from '../../sim/struct.ts';
 import type { VmaView } from '../view.ts';
 import { anonVmaFacts, pageFacts, sameFacts, VMA_FACTS, type VmaRow, vmaRows } from './facts.ts';
 import { allAnonVmas, looking } from './objects.ts';
+import { type PageFacts, takePageFacts } from './page-index.ts';
 import { levelsOf } from './page-walk.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
 import { localTexts } from './source.ts';
@@ -28,7 +29,11 @@ interface Snapshot {
   readonly table: number;
   readonly entries: Uint32Array;
   readonly locals: ReadonlyMap<string, string>;
+  readonly frames: PageFacts | null;
 }
+
+/** Memory of a larger machine is not compared frame by frame. */
+const MAX_FRAMES = 1 << 17;
 
 export class Changes {
   readonly #machine: Machine;
@@ -84,7 +89,13 @@ export class Changes {
       table,
       entries: table < 0 ? new Uint32Array(0) : cpu.pte.slice(table, table + 512),
       locals,
+      frames: this.#machine.config.frames > MAX_FRAMES ? null : takePageFacts(),
     };
+  }
+
+  /** Words of the frames in use at the previous stop, or null. */
+  frames(): PageFacts | null {
+    return this.#before?.frames ?? null;
   }
 
   /** Whether a VMA has changed, or is new in this address space. */

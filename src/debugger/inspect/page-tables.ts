@@ -5,9 +5,11 @@ import type { Machine } from '../../sim/machine.ts';
 import type { PageTablesView } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { pteBits, pteText } from './flags.ts';
+import { largeCounts } from './large-folios.ts';
 import { looking, processOf, vmaAt } from './objects.ts';
+import { folioOrder } from './page-index.ts';
 import { isPresent, type Level, levelsOf, nonPresentKind } from './page-walk.ts';
-import { kindOfPage } from './pages.ts';
+import { headOf, kindOfPage } from './pages.ts';
 import { pageRef, resolveAs, vmaRef } from './refs.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
 
@@ -86,17 +88,30 @@ function entriesAround(
 function decoded(
   name: Level['name'],
   value: number,
-): Pick<Entry, 'kind' | 'bits' | 'text' | 'page'> {
+): Pick<Entry, 'kind' | 'bits' | 'text' | 'page' | 'note'> {
   const kind = kindOfEntry(name, value);
-  if (kind === 'table') return { kind, bits: '', text: `table ${value >>> 8}`, page: null };
+  if (kind === 'table')
+    return { kind, bits: '', text: `table ${value >>> 8}`, page: null, note: '' };
   const bits = pteBits(value);
   const names = isPresent(value) || kind === 'migration';
+  const note = names && kind !== 'zero' ? countsOf(value >>> 8) : '';
   return {
     kind,
     bits,
     text: kind === 'none' ? '' : pteText(value),
     page: names ? pageRef(value >>> 8) : null,
+    note,
   };
+}
+
+/** The counters of the page that an entry names: `anon map 2 ref 3`. */
+function countsOf(pfn: number): string {
+  const page = mem_map.at(pfn);
+  const head = headOf(page);
+  const isLarge = folioOrder(head.pfn) > 0;
+  const map = isLarge ? largeCounts(head.pfn).large : page._mapcount + 1;
+  const large = isLarge ? ` of ${2 ** folioOrder(head.pfn)}` : '';
+  return `${kindOfPage(page)}${large} map ${map} ref ${head._refcount}`;
 }
 
 /** What sort of entry a value is, at the level `name`. */

@@ -7,6 +7,7 @@ import { locksSheet } from '../../../src/tui/text/locks.ts';
 import { outputSheet } from '../../../src/tui/text/output.ts';
 import { pageSheet } from '../../../src/tui/text/page.ts';
 import { pageTablesSheet } from '../../../src/tui/text/page-tables.ts';
+import { pagesSheet } from '../../../src/tui/text/pages.ts';
 import { filtered, rowText, type Sheet } from '../../../src/tui/text/row.ts';
 import { sourceSheet } from '../../../src/tui/text/source.ts';
 import { tasksSheet } from '../../../src/tui/text/tasks.ts';
@@ -120,6 +121,55 @@ describe('sourceSheet', () => {
     const sheet = sourceSheet(session.source(), UNICODE);
     expect(sheet.home).toBe(session.source().line - 1);
     expect(sheet.insist).toBe(true);
+  });
+});
+
+const pages = (filter = ''): Sheet => {
+  const view = session.pages(0, 64, filter);
+  return pagesSheet(
+    view,
+    filter,
+    (index) => view.rows[index] ?? null,
+    (key) => session.pageRow(key, filter),
+  );
+};
+
+describe('pagesSheet', () => {
+  it('has a row of every sort, with the counts of memory above', () => {
+    expect(drawing(pages())).toMatchInlineSnapshot(`
+      "= 11 in use
+       MemTotal 16384  MemFree 15866  Cached 1  AnonPages 515
+       SwapCached 1  Inactive(anon) 514  SwapFree 4093
+         pfn      kind    map   ref lru    mapped by object notes, flags
+         0        zero    0/2     1        A*2               reserved
+       ~ 1f3      anon  ~   3     5 inact  B C D     #12    1 migrating, 1 more ref ~locked,uptodate,swapbacked
+         1f4      anon      1     3 batch  A         #12    swap slot 4  uptodate,dirty,swapbacked,swapcache,anon_exclusive
+         1f5      ksm       3     5 inact  A*2 B     ksm_st~ uptodate,swapbacked
+         1f6      file      0     1 active           libc.so uptodate
+         200+512  anon      3     3 inact  A B*2     #12    entire 1  uptodate,swapbacked
+          200+2   anon    1/2              B*2
+          202+510 anon      0
+       + 400      kernel    0  1025                         pins 1, 1 more ref
+       - 401      free      0     0                         freed
+         s:3      swap      2              A B              2 swap entries"
+    `);
+  });
+
+  it('fits the flags of an ordinary page into a pane of 66 columns', () => {
+    const text = rowText(pages().row(2));
+    expect(text.indexOf('swap slot')).toBeLessThan(60);
+  });
+
+  it('finds the row of a selected page, and rests on it', () => {
+    const sheet = pages();
+    expect(sheet.home).toBe(1);
+    expect(sheet.locate?.('page:499:0')).toBe(1);
+    expect(sheet.locate?.('part:512')).toBe(6);
+    expect(sheet.locate?.('page:77:0')).toBe(-1);
+  });
+
+  it('says so when a filter leaves nothing', () => {
+    expect(drawing(pages('shmem'))).toContain('no such page');
   });
 });
 
@@ -249,7 +299,7 @@ describe('pageTablesSheet', () => {
 
          000 7f0000000000  page      page 1f1  PRESENT RW ACCESSED DIRTY
          001 7f0000001000  page      page 1f2  PRESENT RW ACCESSED DIRTY
-       ▶ 002 7f0000002000 ~migration page 1f3  WRITE ANON_EXCL
+       ▶ 002 7f0000002000 ~migration page 1f3  anon map 3 ref 5  WRITE ANON_EXCL
          003 7f0000003000  none
          004 7f0000004000  none"
     `);
