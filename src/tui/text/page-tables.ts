@@ -68,8 +68,8 @@ function entryRow(entry: Entry, glyphs: Glyphs): Row {
       entry.changed ? span('~', 'changed') : span(' '),
       span(sized(entry.kind, 10), entry.changed ? 'changed' : role),
       span(`${entry.text}`, entry.changed ? 'changed' : role, entry.page),
-      span(entry.note === '' ? '' : `  ${entry.note}`, 'text'),
       span(entry.bits === '' ? '' : `  ${entry.bits}`, 'dim'),
+      span(entry.note === '' ? '' : `  ${entry.note}`, 'text'),
     ],
     entry.page,
   );

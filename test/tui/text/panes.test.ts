@@ -299,7 +299,7 @@ describe('pageTablesSheet', () => {
 
          000 7f0000000000  page      page 1f1  PRESENT RW ACCESSED DIRTY
          001 7f0000001000  page      page 1f2  PRESENT RW ACCESSED DIRTY
-       ▶ 002 7f0000002000 ~migration page 1f3  anon map 3 ref 5  WRITE ANON_EXCL
+       ▶ 002 7f0000002000 ~migration page 1f3  WRITE ANON_EXCL  anon map 3 ref 5
          003 7f0000003000  none
          004 7f0000004000  none"
     `);
