@@ -4,6 +4,7 @@
  */
 import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
+import { judgeKsm, scannedMms, stableItems, takeKsmPicture } from './ksm.ts';
 import { judgeLeaks } from './leaks.ts';
 import { diedInside, heldLocks, judgeHeld } from './locks.ts';
 import { judgeFreeLists, judgeIsolated, judgeLru } from './lru.ts';
@@ -58,8 +59,10 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   judgeVmas(picture, verdicts);
   judgeEntries(picture, () => false, verdicts);
   judgeReachable(picture, chains, null);
-  const family = reachableAnonVmas(picture, chains);
-  judgeChains(picture, chains, family);
+  const ksm = takeKsmPicture(verdicts);
+  const held = stableItems(ksm).flatMap((item) => item.anon_vma ?? []);
+  const family = reachableAnonVmas(picture, chains, held);
+  judgeChains(picture, chains, family, held);
   verdicts.push(...chains.verdicts);
   judgePages(picture, verdicts);
   judgeIsolated(verdicts);
@@ -67,7 +70,8 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   judgeRss(picture, verdicts);
   judgeMigrationLeft(picture, verdicts);
   judgeSwap(picture, verdicts);
-  judgeLeaks(picture, chains, family, verdicts);
+  judgeKsm(picture, chains, ksm, verdicts);
+  judgeLeaks(picture, chains, family, scannedMms(ksm), verdicts);
   if (moment === 'operation-end') judgeWalks(machine, picture, verdicts);
   return verdicts;
 }

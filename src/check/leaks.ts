@@ -5,6 +5,7 @@ import {
   anon_vma_cachep,
   anon_vma_chain_cachep,
   mm_cachep,
+  type mm_struct,
   vm_area_cachep,
 } from '../linux/mm_types.ts';
 import { type Cache, describeObject, liveObjects, type Obj } from '../sim/struct.ts';
@@ -30,21 +31,19 @@ function compare<T extends Obj>(
   });
 }
 
+/** `kept`: address spaces that somebody else refers to. */
 export function judgeLeaks(
   picture: Picture,
   chains: Chains,
   family: ReadonlySet<anon_vma>,
+  kept: readonly mm_struct[],
   verdicts: Verdicts,
 ): void {
   const vmas = picture.spaces.flatMap((space) => space.vmas);
   const links = vmas.reduce((n, vma) => n + chains.chain(vma).length, 0);
   const tables = picture.spaces.reduce((n, space) => n + space.tables, 0);
-  compare(
-    mm_cachep,
-    () => new Set(picture.spaces.map((s) => s.mm)),
-    picture.spaces.length,
-    verdicts,
-  );
+  const mms = new Set([...picture.spaces.map((space) => space.mm), ...kept]);
+  compare(mm_cachep, () => mms, mms.size, verdicts);
   compare(vm_area_cachep, () => new Set(vmas), vmas.length, verdicts);
   const allLinks = () => new Set(vmas.flatMap((vma) => chains.chain(vma)));
   compare(anon_vma_chain_cachep, allLinks, links, verdicts);

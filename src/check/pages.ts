@@ -14,6 +14,8 @@ import {
   headOf,
   inSwapCache,
   isAnon,
+  isFile,
+  isKsm,
   isLarge,
   type RawPage,
   RESERVED,
@@ -81,7 +83,7 @@ function judgeCounts(
     });
   }
   const swapCache = inSwapCache(page) ? 1 : 0;
-  const pageCache = page.mapping !== 0 && !isAnon(page) ? 1 : 0;
+  const pageCache = isFile(page) ? 1 : 0;
   const references = entries.length + swapCache + pageCache + batch + pins * PIN_REFERENCES;
   if (page.refcount === references) return;
   const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache} page cache, ${batch} LRU batch, ${pins} pins`;
@@ -151,7 +153,7 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
     const pinned = pins.get(pfn) ?? 0;
     judgeCounts(page, entries, batches.get(pfn) ?? 0, pinned, verdicts);
     if (pinned > 0) judgePinned(page, entries, verdicts);
-    if (isAnon(page) && entries.length > 0) {
+    if ((isAnon(page) || isKsm(page)) && entries.length > 0) {
       const users = inSwapCache(page) ? (swapUsers.get(page.private) ?? 0) : 0;
       judgeSharing(page, entries, users, verdicts);
     }

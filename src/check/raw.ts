@@ -217,6 +217,14 @@ export function isAnon(page: RawPage): boolean {
   return (page.mapping & 3) === 1;
 }
 
+export function isKsm(page: RawPage): boolean {
+  return (page.mapping & 3) === 3;
+}
+
+export function isFile(page: RawPage): boolean {
+  return page.mapping !== 0 && (page.mapping & 3) === 0;
+}
+
 /** The object that `mapping` points to. */
 export function mappingObject(page: RawPage): unknown {
   return cpu.handles[page.mapping >>> 2];

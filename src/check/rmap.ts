@@ -254,8 +254,12 @@ function judgeTree(chains: Chains, anon_vma: anon_vma): void {
   }
 }
 
-/** Every anon_vma that some chain leads to, with its parents and roots. */
-export function reachableAnonVmas(picture: Picture, chains: Chains): Set<anon_vma> {
+/** Every anon_vma that some chain leads to or that is `held`, with its parents and roots. */
+export function reachableAnonVmas(
+  picture: Picture,
+  chains: Chains,
+  held: readonly anon_vma[],
+): Set<anon_vma> {
   const found = new Set<anon_vma>();
   const add = (anon_vma: anon_vma | null): void => {
     for (let at = anon_vma; at !== null && !found.has(at) && isLive(at); ) {
@@ -267,11 +271,17 @@ export function reachableAnonVmas(picture: Picture, chains: Chains): Set<anon_vm
   for (const { vmas } of picture.spaces) {
     for (const vma of vmas) for (const avc of chains.chain(vma)) add(avc.anon_vma);
   }
+  for (const anon_vma of held) add(anon_vma);
   return found;
 }
 
-/** RMAP4: the counters, counted again. */
-function judgeCounters(picture: Picture, chains: Chains, family: ReadonlySet<anon_vma>): void {
+/** RMAP4: the counters, counted again. `held`: one reference each. */
+function judgeCounters(
+  picture: Picture,
+  chains: Chains,
+  family: ReadonlySet<anon_vma>,
+  held: readonly anon_vma[],
+): void {
   const active = new Map<anon_vma, number>();
   for (const { vmas } of picture.spaces) {
     for (const { anon_vma } of vmas) {
@@ -291,6 +301,7 @@ function judgeCounters(picture: Picture, chains: Chains, family: ReadonlySet<ano
     }
     if (anon_vma.root !== anon_vma) count(references, anon_vma.root);
   }
+  for (const anon_vma of held) count(references, anon_vma);
   for (const anon_vma of family) {
     const compare = (field: string, stored: number, counted: number): void => {
       if (stored === counted) return;
@@ -328,9 +339,14 @@ function judgeMergeRule(picture: Picture, chains: Chains): void {
 }
 
 /** RMAP2, RMAP3, RMAP4: with nothing in flight. */
-export function judgeChains(picture: Picture, chains: Chains, family: ReadonlySet<anon_vma>): void {
+export function judgeChains(
+  picture: Picture,
+  chains: Chains,
+  family: ReadonlySet<anon_vma>,
+  held: readonly anon_vma[],
+): void {
   for (const { vmas } of picture.spaces) for (const vma of vmas) judgeChain(chains, vma);
   for (const anon_vma of family) judgeTree(chains, anon_vma);
   judgeMergeRule(picture, chains);
-  judgeCounters(picture, chains, family);
+  judgeCounters(picture, chains, family, held);
 }

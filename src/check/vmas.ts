@@ -3,7 +3,7 @@ import { VM_EXEC, VM_READ, VM_WRITE } from '../linux/mm/mm.ts';
 import { type mm_struct, vm_area_cachep } from '../linux/mm_types.ts';
 import { isLive } from '../sim/struct.ts';
 import { type Entry, frameText, type Picture, place, type Space, vmaText } from './picture.ts';
-import { entryFrame, isAnon, PAGE, PRESENT, rawPage, SWAPBACKED, WRITE } from './raw.ts';
+import { entryFrame, isAnon, isKsm, PAGE, PRESENT, rawPage, SWAPBACKED, WRITE } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const vmaOfNode = vm_area_cachep.container('vm_rb');
@@ -72,7 +72,7 @@ function judgeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
       });
     }
   }
-  if (vma.anon_vma === null && isAnon(rawPage(pfn))) {
+  if (vma.anon_vma === null && (isAnon(rawPage(pfn)) || isKsm(rawPage(pfn)))) {
     verdicts.push({
       kind: 'anon-page-without-anon-vma',
       text: `${place(entry)} maps an anonymous page of a VMA without anon_vma`,
@@ -106,7 +106,7 @@ export function judgeRss(picture: Picture, verdicts: Verdicts): void {
   const countPage = (entry: Entry): void => {
     const page = rawPage(entryFrame(entry.value));
     const rss = of(entry.mm);
-    if (isAnon(page)) rss.anon++;
+    if (isAnon(page) || isKsm(page)) rss.anon++;
     else if ((page.flags & SWAPBACKED) !== 0) rss.shmem++;
     else rss.file++;
   };

@@ -57,6 +57,7 @@ const SWAP_PAGES = 16384;
 /** Below it mmap() refuses to go. */
 const LOWEST = 0x10000;
 const INIT = 'P0';
+const PR_SET_MEMORY_MERGE = 67;
 
 /** Descriptors that the recorder has its files on; an operation may name one by number. */
 const descriptors: Readonly<Record<string, number>> = { f0: 4, m0: 5, r0: 7 };
@@ -151,6 +152,7 @@ export class Replay {
   /** Task of each living process, by slot. */
   readonly #tasks = new Map<number, number>();
   readonly #rcu: number;
+  readonly #ksmd: number;
 
   /** Throws RecordingError for a world that there cannot be. */
   constructor(header: Header) {
@@ -165,6 +167,7 @@ export class Replay {
     const [from, to] = header.arena;
     const task = spawnInit(this.#machine, INIT, { brk: header.brk });
     this.#rcu = spawnKernelThread(this.#machine, 'rcu');
+    this.#ksmd = spawnKernelThread(this.#machine, 'ksmd');
     this.#tasks.set(0, task);
     const named = this.#openFiles(task, header);
     this.#barricade(task, LOWEST, from);
@@ -314,8 +317,9 @@ export class Replay {
       case 'nop':
         return { ret: 0 };
       case 'ksm':
+        return plainResult(this.#call(this.#ksmd, 'ksm_scan', [numberField(op, 'passes')]));
       case 'prctl_merge':
-        throw new Unsupported(`${name}: KSM is not simulated`);
+        return plainResult(call('prctl', [PR_SET_MEMORY_MERGE, numberField(op, 'on')]));
       default:
         throw new Unsupported(`${name}: no such operation here`);
     }

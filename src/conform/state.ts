@@ -23,6 +23,7 @@ import {
   WRITE,
 } from '../check/raw.ts';
 import { mmOfTask, vmasOf, vmFlagCodes } from '../linux/describe.ts';
+import { ksm_rmap_item_cachep, type ksm_stable_node } from '../linux/mm/ksm_types.ts';
 import { load_content } from '../linux/mm/page_content.ts';
 import { PG_dirty, PG_lru, PG_mlocked, PG_unevictable } from '../linux/mm/page-flags.ts';
 import {
@@ -50,6 +51,7 @@ import type {
   PageState,
   ProcessState,
   PteState,
+  RmapItem,
   State,
   TreeEntry,
   VmaState,
@@ -58,6 +60,7 @@ import type {
 const avcOfLink = anon_vma_chain_cachep.container('same_vma');
 const avcOfNode = anon_vma_chain_cachep.container('rb');
 const vmaOfNode = vm_area_cachep.container('shared_rb');
+const itemOfLink = ksm_rmap_item_cachep.container('hlist');
 
 /** Small numbers for things, in the order in which they are first asked for. */
 class Names {
@@ -293,6 +296,7 @@ export class StateReader {
     const isKsm = (page.mapping & KSM) === KSM;
     const av = isKsm ? null : (mappingObject(page) as anon_vma);
     if (av !== null) reading.avs.add(av).add(av.root);
+    const items = isKsm ? this.#items(page, reading) : [];
     const cached = inSwapCache(page);
     const flags = [
       (page.flags & EXCLUSIVE) === 0 ? '' : 'excl',
@@ -308,6 +312,7 @@ export class StateReader {
       anonVma: av === null ? null : this.#avs.of(av),
       index: isKsm ? null : page.index,
       refcount: cached ? null : page.refcount,
+      items,
       flags: flags.filter((flag) => flag !== '').join(' '),
     };
   }
@@ -319,6 +324,17 @@ export class StateReader {
     const entire = entireMapcount(head);
     const counts = { head, mapcount: mapcount + entire };
     return pfn === head ? { ...counts, entire, largeMapcount: largeMapcount(head) } : counts;
+  }
+
+  /** Items of a KSM page in walking order. */
+  #items(page: RawPage, reading: Reading): RmapItem[] {
+    const node = mappingObject(page) as ksm_stable_node;
+    return listEntries(node.hlist).map((link) => {
+      const { mm, address, anon_vma } = itemOfLink(link);
+      if (anon_vma !== null) reading.avs.add(anon_vma).add(anon_vma.root);
+      const slot = mm === null ? undefined : reading.slots.get(mm);
+      return [slot ?? null, address, anon_vma === null ? null : this.#avs.of(anon_vma)];
+    });
   }
 
   // ---------------------------------------------------------------- anon_vmas and files

@@ -13,6 +13,7 @@ import { startOperation } from './operations.ts';
  * folio lock is a page flag and has no class.
  */
 const lock_tree_6_18: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'ksm_globals.ksm_thread_mutex' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },
   { depth: 3, cls: 'vm_area_struct.vm_refcnt' },
@@ -20,6 +21,7 @@ const lock_tree_6_18: readonly lock_tree_node[] = [
   { depth: 5, cls: 'anon_vma.rwsem' },
   { depth: 6, cls: 'mm_struct.page_table_lock' },
   { depth: 6, cls: 'ptdesc.ptl' },
+  { depth: 7, cls: 'ksm_globals.ksm_mmlist_lock' },
   { depth: 7, cls: 'process_globals.tasklist_lock' },
   { depth: 8, cls: 'signal_struct.siglock' },
   { depth: 9, cls: 'task_struct.alloc_lock' },

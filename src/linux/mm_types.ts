@@ -62,6 +62,9 @@ export interface mm_struct extends Obj {
   exe_file: Ptr<file>;
   /** Text id of the process name. */
   owner: number;
+  /** Items of this mm on stable nodes, and all of them. */
+  ksm_merging_pages: number;
+  ksm_rmap_items: number;
 }
 
 export const mm_cachep = struct<mm_struct>('mm_struct', {
@@ -96,6 +99,8 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   mm_id: 'n',
   exe_file: 'p',
   owner: 'n',
+  ksm_merging_pages: 'n',
+  ksm_rmap_items: 'n',
 });
 
 /**

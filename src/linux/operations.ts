@@ -43,7 +43,9 @@ import {
   PF_EXITING,
   SIGKILL,
 } from './kernel/sched.ts';
+import { sys_prctl } from './kernel/sys.ts';
 import { FOLL_WRITE } from './mm/gup.ts';
+import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
 import { do_madvise } from './mm/madvise.ts';
 import { migrateAt } from './mm/migrate.ts';
@@ -438,6 +440,14 @@ function* op_device_load(op: Operation): K<number> {
   return yield* deviceLoad(numberArg(op, 0), numberArg(op, 1));
 }
 
+function* op_ksm_scan(op: Operation): K<number> {
+  return yield* scanMergeablePages(numberArg(op, 0, 1));
+}
+
+function* op_prctl(op: Operation): K<number> {
+  return yield* sys_prctl(numberArg(op, 0), numberArg(op, 1));
+}
+
 function* op_synchronize_rcu(_op: Operation): K<number> {
   yield* synchronize_rcu();
   return 0;
@@ -474,6 +484,7 @@ const table: Readonly<Record<string, Handler>> = {
   munlockall: op_munlockall,
   mseal: op_mseal,
   msync: op_msync,
+  prctl: op_prctl,
   load: op_load,
   store: op_store,
   touch: op_touch,
@@ -505,6 +516,7 @@ const table: Readonly<Record<string, Handler>> = {
   unpin: op_unpin,
   device_store: op_device_store,
   device_load: op_device_load,
+  ksm_scan: op_ksm_scan,
   synchronize_rcu: op_synchronize_rcu,
   rcu_do_batch: op_rcu_do_batch,
   settle: op_settle,

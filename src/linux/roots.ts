@@ -7,10 +7,11 @@ import { cpu, read_heap, write_heap } from '../sim/cpu.ts';
 import { GRANULE, type Obj } from '../sim/struct.ts';
 import { type process_globals, process_globals_cachep } from './mm_types.ts';
 
-/** Heap words: process side, VMA side, page side, and spare. */
+/** Heap words: process side, VMA side, page side, KSM (set at its first use), and spare. */
 export const ROOT_PROCESS = 8;
 export const ROOT_VMA = 9;
 export const ROOT_PAGE = 10;
+export const ROOT_KSM = 11;
 
 /** Makes `object` the root of one side. Boot only. */
 export function setRoot(word: number, object: Obj): void {
@@ -22,6 +23,11 @@ export function rootAt(word: number): Obj {
   const object = cpu.handles[read_heap(word)] as Obj | null | undefined;
   assert(object !== null && object !== undefined, `no root object in heap word ${word}`);
   return object;
+}
+
+/** Whether the object of that side was made. */
+export function hasRoot(word: number): boolean {
+  return read_heap(word) !== 0;
 }
 
 /** Global variables of kernel/ and fs/. */

@@ -14,7 +14,7 @@ const FIXED_SHARED_ANON = 0x31;
 const FIXED_PRIVATE = 0x12;
 const FIXED_SHARED = 0x11;
 const protections = [0, 1, 3, 3, 3, 3];
-const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 102, 103];
+const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 12, 12, 12, 13, 102, 103];
 
 export interface ProgramOptions {
   readonly arenaPages?: number;
@@ -71,7 +71,8 @@ export class RandomProgram {
     if (rare === 1) return kernel('pin');
     if (rare < 4) return kernel('unpin');
     const dice = prng.below(100);
-    if (dice < 30) return of('store', this.#page(), prng.below(256), this.#length(2));
+    if (dice < 28) return of('store', this.#page(), prng.below(8) * 3, this.#length(2));
+    if (dice < 30) return { ...of('ksm_scan', 1 + prng.below(3)), task: this.#kernelThread };
     if (dice < 42) return of('load', this.#page());
     if (dice < 50) return of('mmap', this.#page(), this.#length(6), 3, FIXED_PRIVATE_ANON, -1, 0);
     if (dice < 52) return of('mmap', this.#page(), this.#length(4), 3, FIXED_SHARED_ANON, -1, 0);

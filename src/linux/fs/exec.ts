@@ -18,13 +18,8 @@ import { trace_sched_process_exec } from '../kernel/events.ts';
 import { reapIdleThreads, release_task, zap_other_threads } from '../kernel/exit.ts';
 import { mm_release, task_lock, task_unlock } from '../kernel/fork.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
-import {
-  arch_pick_mmap_layout,
-  mm_alloc,
-  mmdrop,
-  mmput,
-  set_mm_exe_file,
-} from '../kernel/mm_users.ts';
+import { mmdrop } from '../kernel/mm_count.ts';
+import { arch_pick_mmap_layout, mm_alloc, mmput, set_mm_exe_file } from '../kernel/mm_users.ts';
 import { EXIT_DEAD, PF_FORKNOEXEC, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
 import { thread_group_alone } from '../kernel/task_types.ts';
 import { BUG_ON } from '../lib/bug.ts';

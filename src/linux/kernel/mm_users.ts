@@ -6,27 +6,25 @@
  */
 import type { K } from '../../sim/wait.ts';
 import { fput, get_file } from '../fs/file_table.ts';
-import { BUG_ON, VM_BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
+import { VM_BUG_ON } from '../lib/bug.ts';
 import { should_failslab } from '../mm/failslab.ts';
 import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
+import { ksm_exit } from '../mm/ksm.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
 import { exit_mmap } from '../mm/mmap.ts';
-import { mm_alloc_pgd, mm_free_pgd } from '../mm/pgtable.ts';
+import { mm_alloc_pgd } from '../mm/pgtable.ts';
 import { RLIMIT_STACK } from '../mm/util.ts';
 import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 import { current } from './current.ts';
 import { might_sleep } from './locking/rwsem.ts';
+import { mmdrop } from './mm_count.ts';
 
 /** mmf_init_legacy_flags(): what of mm->flags a new mm takes over. */
 const MMF_INIT_LEGACY_MASK = MMF_VM_MERGE_ANY | MMF_TOPDOWN;
 
 export function mmget(mm: mm_struct): void {
   mm.mm_users = mm.mm_users + 1;
-}
-
-export function mmgrab(mm: mm_struct): void {
-  mm.mm_count = mm.mm_count + 1;
 }
 
 /**
@@ -105,47 +103,17 @@ export function set_mm_exe_file(mm: mm_struct, new_exe_file: file | null): void 
   }
 }
 
-/** atomic_dec_and_test(&mm->mm_count): of two tasks that let go at once, one sees 0. */
-function mm_count_dec_and_test(mm: mm_struct): boolean {
-  mm.mm_count = mm.mm_count - 1;
-  return mm.mm_count === 0;
-}
-
 /** atomic_dec_and_test(&mm->mm_users). */
 function mm_users_dec_and_test(mm: mm_struct): boolean {
   mm.mm_users = mm.mm_users - 1;
   return mm.mm_users === 0;
 }
 
-/** kernel/fork.c: check_mm() v6.18: the counters of a dead mm must be zero. */
-function check_mm(mm: mm_struct): void {
-  WARN_ON_ONCE(mm.rss_file !== 0, 'Bad rss-counter state type:MM_FILEPAGES');
-  WARN_ON_ONCE(mm.rss_anon !== 0, 'Bad rss-counter state type:MM_ANONPAGES');
-  WARN_ON_ONCE(mm.rss_shmem !== 0, 'Bad rss-counter state type:MM_SHMEMPAGES');
-  WARN_ON_ONCE(mm.rss_swap !== 0, 'Bad rss-counter state type:MM_SWAPENTS');
-  WARN_ON_ONCE(mm.pgtables_bytes !== 0, 'non-zero pgtables_bytes on freeing mm');
-}
-
-/** kernel/fork.c: __mmdrop() v6.18. */
-export function* __mmdrop(mm: mm_struct): K {
-  BUG_ON(mm === current().mm, 'mm == current->mm');
-  WARN_ON_ONCE(mm === current().active_mm, 'mm == current->active_mm');
-  mm_free_pgd(mm);
-  check_mm(mm);
-  mm_cachep.free(mm);
-}
-
-/** include/linux/sched/mm.h: mmdrop() v6.18. */
-export function* mmdrop(mm: mm_struct): K {
-  if (mm_count_dec_and_test(mm)) {
-    yield* __mmdrop(mm);
-  }
-}
-
 /** kernel/fork.c: __mmput() v6.18: the last user has gone. */
 export function* __mmput(mm: mm_struct): K {
   VM_BUG_ON(mm.mm_users !== 0, 'atomic_read(&mm->mm_users)');
-  // ksm_exit() and khugepaged_exit() come here.
+  yield* ksm_exit(mm);
+  // khugepaged_exit() comes here.
   yield* exit_mmap(mm);
   mm_put_huge_zero_folio(mm);
   set_mm_exe_file(mm, null);

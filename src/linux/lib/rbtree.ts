@@ -316,3 +316,30 @@ export function rb_erase_augmented(
     erase_fixup(child, below, root, augment);
   }
 }
+
+/** rb_link_node() and rb_insert_color(): without augmented data. */
+export function rb_insert(node: rb_node, parent: number, left: boolean, root: rb_root): void {
+  rb_insert_augmented(node, parent, left, root, rb_no_augment);
+}
+
+/** rb_erase(). */
+export function rb_erase(node: rb_node, root: rb_root): void {
+  rb_erase_augmented(node, root, rb_no_augment);
+}
+
+/** rb_replace_node(): `node` takes the place of `victim`, colour included; nothing is compared. */
+export function rb_replace_node(victim: rb_node, node: rb_node, root: rb_root): void {
+  const parent = rb_parent(victim);
+  for (let i = 0; i <= RIGHT; i++) {
+    write_heap(node + i, read_heap(victim + i));
+  }
+  for (const child of [rb_left(victim), rb_right(victim)]) {
+    if (child !== 0) {
+      set_parent(child, node);
+    }
+  }
+  change_child(victim, node, parent, root);
+  if (read_heap(root + LEFTMOST) === victim) {
+    write_heap(root + LEFTMOST, node);
+  }
+}

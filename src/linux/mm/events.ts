@@ -251,3 +251,40 @@ export const trace_lru_del = tracepoint(
   { page: 'page' },
   'a page was taken off its LRU list',
 );
+
+// ---- KSM
+export const trace_ksm_start_scan = tracepoint(
+  'ksm:ksm_start_scan',
+  { seq: 'n', rmap_entries: 'n' },
+  'ksmd began a pass over all mergeable memory',
+);
+export const trace_ksm_stop_scan = tracepoint(
+  'ksm:ksm_stop_scan',
+  { seq: 'n', rmap_entries: 'n' },
+  'ksmd finished a pass',
+);
+export const trace_ksm_enter = tracepoint(
+  'ksm:ksm_enter',
+  { mm: 'obj' },
+  'an address space came on the list of ksmd',
+);
+export const trace_ksm_exit = tracepoint(
+  'ksm:ksm_exit',
+  { mm: 'obj' },
+  'an address space on the list of ksmd is going',
+);
+export const trace_ksm_merge_with_ksm_page = tracepoint(
+  'ksm:ksm_merge_with_ksm_page',
+  { ksm_page: 'page', pfn: 'n', rmap_item: 'obj', mm: 'obj', err: 'n' },
+  'a page was (err 0) replaced by a KSM page, or became one (ksm_page null)',
+);
+export const trace_ksm_remove_ksm_page = tracepoint(
+  'ksm:ksm_remove_ksm_page',
+  { pfn: 'n' },
+  'the stable node of a page that is gone was removed',
+);
+export const trace_ksm_remove_rmap_item = tracepoint(
+  'ksm:ksm_remove_rmap_item',
+  { pfn: 'n', rmap_item: 'obj', mm: 'obj' },
+  'an item left the stable node of a page that is gone',
+);

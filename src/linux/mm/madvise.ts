@@ -15,6 +15,7 @@ import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { readAhead } from './filemap.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
+import { ksm_madvise } from './ksm_unmerge.ts';
 import { advisePageRange } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
 import {
@@ -45,7 +46,6 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
   MMF_VM_HUGEPAGE,
-  MMF_VM_MERGEABLE,
   mm_flags_set,
   offset_in_page,
   PAGE_ALIGN,
@@ -58,8 +58,6 @@ import {
   VM_IO,
   VM_LOCKED,
   VM_MAYBE_GUARD,
-  VM_MAYSHARE,
-  VM_MERGEABLE,
   VM_NOHUGEPAGE,
   VM_PFNMAP,
   VM_RAND_READ,
@@ -322,20 +320,6 @@ function can_madvise_modify(vma: vm_area_struct, behavior: number): boolean {
   return (vma.vm_flags & VM_WRITE) !== 0;
 }
 
-/** mm/ksm.c: ksm_madvise() v6.18, the flags; un-merging pages comes with KSM. */
-function ksm_madvise(vma: vm_area_struct, behavior: number): number {
-  const flags = vma.vm_flags;
-  if (behavior === MADV_UNMERGEABLE) {
-    return flags & ~VM_MERGEABLE;
-  }
-  const not_for_ksm = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE;
-  if ((flags & VM_MERGEABLE) !== 0 || (flags & not_for_ksm) !== 0) {
-    return flags;
-  }
-  mm_flags_set(MMF_VM_MERGEABLE, vma.vm_mm as mm_struct);
-  return flags | VM_MERGEABLE;
-}
-
 /** What the advice makes of the VMA's flags; a negative errno (as `error`) if it does not apply. */
 function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; flags: number } {
   const flags = vma.vm_flags;
@@ -366,9 +350,6 @@ function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; f
       return set(flags | VM_DONTDUMP);
     case MADV_DODUMP:
       return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? refuse : set(flags & ~VM_DONTDUMP);
-    case MADV_MERGEABLE:
-    case MADV_UNMERGEABLE:
-      return set(ksm_madvise(vma, behavior));
     case MADV_HUGEPAGE:
       // hugepage_madvise() and khugepaged_enter_vma()
       mm_flags_set(MMF_VM_HUGEPAGE, vma.vm_mm as mm_struct);
@@ -378,6 +359,19 @@ function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; f
     default:
       return refuse;
   }
+}
+
+/** advisedFlags(), with the advice of KSM, which un-merges pages. */
+function* adviseFlags(
+  vma: vm_area_struct,
+  m: madvise_behavior,
+): K<{ error: number; flags: number }> {
+  if (m.behavior !== MADV_MERGEABLE && m.behavior !== MADV_UNMERGEABLE) {
+    return advisedFlags(vma, m.behavior);
+  }
+  const advised = { vm_flags: vma.vm_flags };
+  const error = yield* ksm_madvise(vma, m.start, m.end, m.behavior, advised);
+  return { error, flags: advised.vm_flags };
 }
 
 /** mm/madvise.c: madvise_vma_behavior() v6.18: applies the advice to one VMA. */
@@ -407,7 +401,7 @@ function* madvise_vma_behavior(m: madvise_behavior): K<number> {
       return yield* madvise_guard_remove(m);
     default:
   }
-  const advised = advisedFlags(vma, m.behavior);
+  const advised = yield* adviseFlags(vma, m);
   const error = advised.error === 0 ? yield* madvise_update_vma(advised.flags, m) : advised.error;
   // ENOMEM is for holes in the range; a failed split says "try again".
   return error === -ENOMEM ? -EAGAIN : error;

@@ -20,6 +20,7 @@ import { folio_lock_or_retry, vmf_anon_prepare } from './fault_lock.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { __wp_can_reuse_large_anon_folio, handleHugePmd } from './huge_memory.ts';
+import { ksm_might_need_to_copy } from './ksm_copy.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
 import { migration_entry_wait } from './migrate.ts';
@@ -52,7 +53,6 @@ import {
   ZERO_PFN,
 } from './page_alloc.ts';
 import {
-  folio_anon_vma,
   folio_set,
   folio_test_anon,
   folio_test_ksm,
@@ -62,8 +62,6 @@ import {
   folio_test_swapcache,
   folio_test_uptodate,
   PageAnonExclusive,
-  PG_dirty,
-  PG_locked,
   PG_uptodate,
   SetPageAnonExclusive,
 } from './page-flags.ts';
@@ -383,30 +381,6 @@ function should_try_to_free_swap(folio: folio, vma: vm_area_struct, flags: numbe
   }
   // References: swap cache and ours.
   return (flags & FAULT_FLAG_WRITE) !== 0 && !folio_test_ksm(folio) && folio_ref_count(folio) === 2;
-}
-
-/**
- * mm/ksm.c: ksm_might_need_to_copy() v6.18: a folio that was a KSM page before it was swapped out may have a
- * root or index that does not fit this VMA: then a private copy is mapped. NULL when memory is short.
- */
-function* ksm_might_need_to_copy(folio: folio, vma: vm_area_struct, addr: number): K<folio | null> {
-  const anon_vma = folio_anon_vma(folio);
-  if (folio_test_ksm(folio) || anon_vma === null) {
-    return folio;
-  }
-  if (folio.index === linear_page_index(vma, addr) && anon_vma.root === vma.anon_vma?.root) {
-    return folio;
-  }
-  if (!folio_test_uptodate(folio)) {
-    return folio;
-  }
-  const new_folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
-  if (new_folio === null) {
-    return null;
-  }
-  new_folio.content = folio.content;
-  folio_set(new_folio, PG_dirty | PG_uptodate | PG_locked);
-  return new_folio;
 }
 
 /** mm/memory.c: handle_pte_marker() v6.18. */

@@ -3,7 +3,7 @@
  * become migration entries, the folio is copied, the entries are restored to the new one.
  *
  * Lock tree: folio lock of the source, then of the target; inside them the rmap locks and ptls.
- * Fidelity: dup for one small folio; batching, hugetlb, KSM, device memory are left out.
+ * Fidelity: dup for one small folio; batching, hugetlb, device memory are left out.
  */
 
 import { taskBlock } from '../../sim/task.ts';
@@ -24,6 +24,7 @@ import { alloc_pages } from './alloc_pages.ts';
 import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { folio_migrate_ksm } from './ksm_page.ts';
 import { folio_mapcount, folio_mapped, folio_order } from './large_folio.ts';
 import { PAGE_SIZE } from './mm.ts';
 import {
@@ -270,6 +271,7 @@ function folio_migrate_flags(newfolio: folio, folio: folio): void {
   if (folio_test_dirty(folio)) {
     folio_set(newfolio, PG_dirty);
   }
+  folio_migrate_ksm(newfolio, folio);
   if (folio_test_swapcache(folio)) {
     folio_clear(folio, PG_swapcache);
   }

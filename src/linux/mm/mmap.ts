@@ -28,6 +28,7 @@ import { rb_init_root } from '../lib/rbtree.ts';
 import type { file, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mm_populate } from './gup.ts';
 import { vma_interval_tree_insert_after } from './interval_tree.ts';
+import { ksm_fork } from './ksm.ts';
 import { copy_page_range, free_pgtables, unmap_vmas } from './memory.ts';
 import {
   calc_vm_flag_bits,
@@ -526,7 +527,9 @@ export function* dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number> {
     }
     mpnt = vmaTreeNext(mpnt);
   }
-  if (retval !== 0) {
+  if (retval === 0) {
+    yield* ksm_fork(mm, oldmm);
+  } else {
     mm_flags_set(MMF_OOM_SKIP, mm);
     mm_flags_set(MMF_UNSTABLE, mm);
   }

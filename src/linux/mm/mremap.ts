@@ -2,7 +2,7 @@
  * mm/mremap.c v6.18: mremap(2): resizing a mapping in place, moving it, or moving several (6.17).
  *
  * Lock tree: mmap_lock (write) -> vma_start_write() -> i_mmap_rwsem -> anon_vma root -> ptl. Fidelity: dup;
- * without hugetlb, userfaultfd and KSM (pages of a moved range are un-merged there).
+ * without hugetlb and userfaultfd.
  */
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
@@ -11,7 +11,9 @@ import { anon_rmap } from '../kernel.ts';
 import { VM_BUG_ON, VM_WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mm_populate } from './gup.ts';
+import { ksm_madvise } from './ksm_unmerge.ts';
 import {
+  MADV_UNMERGEABLE,
   MAP_FIXED,
   MAP_SHARED,
   MREMAP_DONTUNMAP,
@@ -146,17 +148,24 @@ function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
   }
 }
 
-/** mm/mremap.c: prep_move_vma() v6.18. 0 or a negative errno. */
-function prep_move_vma(vrm: vma_remap_struct): number {
+/**
+ * mm/mremap.c: prep_move_vma() v6.18. 0 or a negative errno. KSM pages of the range become private again, as their
+ * items name the old address; the VMA's flags stay, so that ksmd merges them again where they went.
+ */
+function* prep_move_vma(vrm: vma_remap_struct): K<number> {
   const vma = vmaOf(vrm);
   // do_munmap() may later split the source into three.
   if (current_mm().map_count >= sysctl_max_map_count - 3) {
     return -ENOMEM;
   }
   if (vma.vm_start !== vrm.addr || vma.vm_end !== vrm.addr + vrm.old_len) {
-    return vma_may_split(vma);
+    const err = vma_may_split(vma);
+    if (err !== 0) {
+      return err;
+    }
   }
-  return 0;
+  const dummy = { vm_flags: vma.vm_flags };
+  return yield* ksm_madvise(vma, vrm.addr, vrm.addr + vrm.old_len, MADV_UNMERGEABLE, dummy);
 }
 
 /** vm_flags_set() and vm_flags_clear(): write-lock the VMA first. */
@@ -253,7 +262,7 @@ function* dontunmap_complete(vrm: vma_remap_struct, new_vma: vm_area_struct): K 
 
 /** mm/mremap.c: move_vma() v6.18: the new address, or a negative errno. */
 function* move_vma(vrm: vma_remap_struct): K<number> {
-  const refused = prep_move_vma(vrm);
+  const refused = yield* prep_move_vma(vrm);
   if (refused !== 0) {
     return refused;
   }

@@ -13,7 +13,7 @@ import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { allTasks, claimIdleThread, do_exit, putDeadTask } from '../kernel/exit.ts';
 import { task_lock, task_unlock } from '../kernel/fork.ts';
-import { mmdrop, mmgrab } from '../kernel/mm_users.ts';
+import { mmdrop, mmgrab } from '../kernel/mm_count.ts';
 import { EXIT_DEAD, PF_EXITING, PF_KTHREAD, SIGKILL, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
 import type { mm_struct, signal_struct, task_struct } from '../mm_types.ts';
 import { unmap_page_range } from './memory.ts';

@@ -3,7 +3,7 @@
  * shared or removed, and the walks over all its mappings. The anonymous walk itself belongs to the
  * mechanism (mm/rmap/anon_vma_chain.ts).
  *
- * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; KSM,
+ * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup;
  * hugetlb and device memory are left out. What unmaps a folio everywhere is mm/rmap_unmap.ts.
  */
 import type { K } from '../../sim/wait.ts';
@@ -37,6 +37,7 @@ import {
 } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
+import { rmap_walk_ksm } from './ksm_page.ts';
 import {
   add_large_rmap_pmd,
   add_large_rmap_ptes,
@@ -470,7 +471,9 @@ export function* rmap_walk_file(folio: folio, rwc: rmap_walk_control, locked: bo
 
 /** mm/rmap.c: rmap_walk() v6.18. */
 export function* rmap_walk(folio: folio, rwc: rmap_walk_control): K {
-  if (folio_test_anon(folio)) {
+  if (folio_test_ksm(folio)) {
+    yield* rmap_walk_ksm(folio, rwc);
+  } else if (folio_test_anon(folio)) {
     yield* anon_rmap().rmap_walk_anon(folio, rwc, false);
   } else {
     yield* rmap_walk_file(folio, rwc, false);
@@ -479,6 +482,7 @@ export function* rmap_walk(folio: folio, rwc: rmap_walk_control): K {
 
 /** mm/rmap.c: rmap_walk_locked() v6.18: the caller holds the rmap lock. */
 export function* rmap_walk_locked(folio: folio, rwc: rmap_walk_control): K {
+  VM_BUG_ON_FOLIO(folio_test_ksm(folio), folio, 'folio_test_ksm(folio)');
   if (folio_test_anon(folio)) {
     yield* anon_rmap().rmap_walk_anon(folio, rwc, true);
   } else {

@@ -1,12 +1,13 @@
 /**
  * mm/vma_exec.c v6.18: the stack of execve(). Lock tree: mmap_lock -> vma_start_write -> anon_vma root.
- * Fidelity: dup, without ksm_execve().
+ * Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
 import { vm_get_page_prot } from '../arch/x86/mm/pgprot.ts';
 import { EFAULT, EINTR, ENOMEM } from '../errno.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { ksm_execve, ksm_exit } from './ksm.ts';
 import { free_pgd_range } from './memory.ts';
 import {
   PAGE_SIZE,
@@ -84,12 +85,20 @@ export function* create_init_stack_vma(mm: mm_struct): K<vm_area_struct | number
     vm_area_free(vma);
     return -EINTR;
   }
+  // Under the lock: ksmd would take an mm without a mergeable VMA off its list at once.
+  let err = yield* ksm_execve(mm);
+  if (err !== 0) {
+    mmap_write_unlock(mm);
+    vm_area_free(vma);
+    return err;
+  }
   vma.vm_end = STACK_TOP_MAX;
   vma.vm_start = STACK_TOP_MAX - PAGE_SIZE;
   vma.vm_flags = VM_SOFTDIRTY | VM_STACK_FLAGS | VM_STACK_INCOMPLETE_SETUP;
   vma.vm_page_prot = vm_get_page_prot(vma.vm_flags);
-  const err = yield* insert_vm_struct(mm, vma);
+  err = yield* insert_vm_struct(mm, vma);
   if (err !== 0) {
+    yield* ksm_exit(mm);
     mmap_write_unlock(mm);
     vm_area_free(vma);
     return err;

@@ -13,13 +13,12 @@ import { current_mm } from '../kernel/current.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import type { address_space, file, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { trace_vma_map } from './events.ts';
+import { ksm_vma_flags } from './ksm.ts';
 import {
   FS_DEV_ZERO,
   FS_DISK,
   FS_TMPFS,
   is_shared_maywrite,
-  MMF_VM_MERGE_ANY,
-  mm_flags_test,
   PAGE_SIZE,
   sysctl_max_map_count,
   VM_ACCOUNT,
@@ -28,8 +27,6 @@ import {
   VM_HUGETLB,
   VM_LOCKED,
   VM_LOCKED_MASK,
-  VM_MAYSHARE,
-  VM_MERGEABLE,
   VM_OPS_FILE,
   VM_OPS_SHMEM,
   VM_SHARED,
@@ -82,15 +79,6 @@ interface mmap_state {
   readonly vms: vma_munmap_struct;
   /** No callback can still change the flags: VM_MERGEABLE may be set before the merge is tried. */
   readonly check_ksm_early: boolean;
-}
-
-/** mm/ksm.c: ksm_vma_flags() v6.18: prctl(PR_SET_MEMORY_MERGE) marks every mapping that KSM can scan. */
-export function ksm_vma_flags(mm: mm_struct, vm_flags: number): number {
-  const not_for_ksm = VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE;
-  if (mm_flags_test(MMF_VM_MERGE_ANY, mm) && (vm_flags & not_for_ksm) === 0) {
-    return vm_flags | VM_MERGEABLE;
-  }
-  return vm_flags;
 }
 
 /** mm/internal.h: vma_supports_mlock() v6.18.y. */
@@ -191,7 +179,7 @@ function* __mmap_new_vma(map: mmap_state): K<vm_area_struct | number> {
     return error;
   }
   if (!map.check_ksm_early) {
-    map.vm_flags = ksm_vma_flags(map.mm, map.vm_flags);
+    map.vm_flags = yield* ksm_vma_flags(map.mm, map.vm_flags);
     vma.vm_flags = map.vm_flags;
   }
   // Locked before it can be found: it is still written to afterwards.
@@ -249,7 +237,7 @@ function* __mmap_region(
     return error;
   }
   if (map.check_ksm_early) {
-    map.vm_flags = ksm_vma_flags(mm, map.vm_flags);
+    map.vm_flags = yield* ksm_vma_flags(mm, map.vm_flags);
   }
   let vma: vm_area_struct | number | null = null;
   if (map.prev !== null || map.next !== null) {
@@ -313,7 +301,7 @@ export function* do_brk_flags(
   const mm = current_mm();
   const pages = len / PAGE_SIZE;
   let vm_flags = flags | VM_DATA_FLAGS_TSK_EXEC | VM_ACCOUNT | mm.def_flags;
-  vm_flags = ksm_vma_flags(mm, vm_flags);
+  vm_flags = yield* ksm_vma_flags(mm, vm_flags);
   if (!may_expand_vm(mm, vm_flags, pages)) {
     return -ENOMEM;
   }

@@ -1,7 +1,8 @@
-/** mm/internal.h v6.18: where a page offset lies in a VMA. Fidelity: dup. */
+/** mm/internal.h, mm/rmap.c v6.18: where a page offset or a folio lies in a VMA. Fidelity: dup. */
 import { EFAULT } from '../../errno.ts';
-import type { vm_area_struct } from '../../mm_types.ts';
+import type { folio, vm_area_struct } from '../../mm_types.ts';
 import { PAGE_SIZE } from '../mm.ts';
+import { folio_anon_vma, folio_test_anon, mapping_pointer } from '../page-flags.ts';
 
 /**
  * vma_address(): the address at which `vma` maps the first of `nr_pages` page offsets that falls into it,
@@ -13,4 +14,20 @@ export function vma_address(vma: vm_area_struct, pgoff: number, nr_pages: number
     return address >= vma.vm_start && address < vma.vm_end ? address : -EFAULT;
   }
   return pgoff + nr_pages - 1 >= vma.vm_pgoff ? vma.vm_start : -EFAULT;
+}
+
+/**
+ * mm/rmap.c: page_address_in_vma() v6.18: where `vma` would map the folio, or -EFAULT. A KSM folio has no
+ * anon_vma: -EFAULT. Preconditions: a reference to the folio, a lock that keeps the VMA as it is.
+ */
+export function page_address_in_vma(folio: folio, vma: vm_area_struct): number {
+  if (folio_test_anon(folio)) {
+    const anon_vma = folio_anon_vma(folio);
+    if (vma.anon_vma === null || anon_vma === null || vma.anon_vma.root !== anon_vma.root) {
+      return -EFAULT;
+    }
+  } else if (vma.vm_file === null || vma.vm_file.f_mapping !== mapping_pointer(folio.mapping)) {
+    return -EFAULT;
+  }
+  return vma_address(vma, folio.index, 1);
 }
