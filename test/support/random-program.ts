@@ -13,6 +13,7 @@ const FIXED_PRIVATE_ANON = 0x32;
 const FIXED_SHARED_ANON = 0x31;
 const FIXED_PRIVATE = 0x12;
 const FIXED_SHARED = 0x11;
+const mappings = [FIXED_PRIVATE_ANON, FIXED_PRIVATE_ANON, FIXED_PRIVATE_ANON, FIXED_SHARED_ANON];
 const protections = [0, 1, 3, 3, 3, 3];
 const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 12, 12, 12, 13, 102, 103];
 
@@ -21,6 +22,8 @@ export interface ProgramOptions {
   readonly processes?: number;
   /** Leave out what cannot run as one operation from start to end: vfork waits for its child. */
   readonly uninterrupted?: boolean;
+  /** Use much memory: large mappings and stores, background reclaim. */
+  readonly pressure?: boolean;
 }
 
 export class RandomProgram {
@@ -29,6 +32,7 @@ export class RandomProgram {
   readonly #pages: number;
   readonly #processes: number;
   readonly #uninterrupted: boolean;
+  readonly #pressure: boolean;
   /** Tasks that can be given an operation. */
   alive: number[];
   readonly #kernelThread: number;
@@ -41,9 +45,14 @@ export class RandomProgram {
     this.#pages = options.arenaPages ?? 24;
     this.#processes = options.processes ?? 6;
     this.#uninterrupted = options.uninterrupted === true;
+    this.#pressure = options.pressure === true;
     this.alive = [spawnInit(machine, 'init')];
     this.#kernelThread = spawnKernelThread(machine, 'kcompactd');
     this.#do(1, 'open', ['/tmp/file', 0x42], { size: 16 * PAGE });
+    if (this.#pressure) {
+      this.#do(1, 'mmap', [ARENA, this.#pages * PAGE, 3, FIXED_PRIVATE_ANON, -1, 0]);
+      this.#do(1, 'store', [ARENA, 1, (this.#pages / 2) * PAGE]);
+    }
   }
 
   #page(): number {
@@ -70,6 +79,13 @@ export class RandomProgram {
     if (rare === 0) return { ...of('pin', task, this.#page(), prng.pick([0, 1, 1, 0x100])) };
     if (rare === 1) return kernel('pin');
     if (rare < 4) return kernel('unpin');
+    if (this.#pressure) {
+      const hunger = prng.below(100);
+      if (hunger < 20) return of('store', this.#page(), prng.below(256), this.#length(120));
+      if (hunger < 30)
+        return of('mmap', this.#page(), this.#length(200), 3, prng.pick(mappings), -1, 0);
+      if (hunger < 40) return { ...of('kswapd'), task: this.#kernelThread };
+    }
     const dice = prng.below(100);
     if (dice < 28) return of('store', this.#page(), prng.below(8) * 3, this.#length(2));
     if (dice < 30) return { ...of('ksm_scan', 1 + prng.below(3)), task: this.#kernelThread };
