@@ -64,6 +64,7 @@ import { do_mprotect_pkey } from './mm/mprotect.ts';
 import { mremap } from './mm/mremap.ts';
 import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
+import { NODE_DATA } from './mm/node.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
 import { sys_munmap } from './mm/vma_munmap.ts';
@@ -415,9 +416,17 @@ function* op_referenced(op: Operation): K<number> {
   return yield* referencedAt(numberArg(op, 0), numberArg(op, 1));
 }
 
-/** One round of kswapd; nothing if it is asleep. */
-function* op_kswapd(_op: Operation): K<number> {
-  return yield* kswapdRound();
+/** Rounds of kswapd, one unless told, until it sleeps. Pages reclaimed. */
+function* op_kswapd(op: Operation): K<number> {
+  let nr_reclaimed = 0;
+  for (
+    let left = numberArg(op, 0, 1);
+    left > 0 && NODE_DATA().kswapd_awake === 1;
+    left = left - 1
+  ) {
+    nr_reclaimed += yield* kswapdRound();
+  }
+  return nr_reclaimed;
 }
 
 function* op_migrate(op: Operation): K<number> {

@@ -70,7 +70,7 @@ process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number
 *touch(addr: address, [length: length]) -- access as a recorded page fault: store where allowed, else load
 *reclaim(task: task, addr: address) -- swap out or drop the page mapped there
 *referenced(task: task, addr: address) -- the reference walk of reclaim: count and clear accessed bits
-*kswapd() -- one round of background reclaim; nothing while enough memory is free
+*kswapd([rounds: number]) -- rounds (one) of background reclaim, each scanning more, until enough memory is free
 *migrate(task: task, addr: address) -- move the page mapped there to another frame
 *mkclean(task: task, addr: address) -- write-protect every mapping of the file page there
 *ksm_scan(passes: number) -- that many full passes of ksmd
