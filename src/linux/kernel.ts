@@ -3,6 +3,7 @@
 import type { Operation } from '../sim/machine.ts';
 import { activeMachine } from '../sim/machine.ts';
 import type { K } from '../sim/wait.ts';
+import type { mm_ops } from './mm/ops.ts';
 import type { anon_rmap_ops } from './mm/rmap/ops.ts';
 import type { folio } from './mm_types.ts';
 
@@ -21,12 +22,24 @@ export interface lock_tree_node {
   readonly cls: string;
 }
 
+/** Names that changed over the years. */
+export interface era_words {
+  readonly mmap_lock: 'mmap_sem' | 'mmap_lock';
+  readonly folio: 'page' | 'folio';
+}
+
 export interface kernel {
   /** Preset name: `v6.18`. */
   readonly name: string;
   readonly title: string;
   readonly features: ReadonlySet<feature>;
   readonly anon_rmap: anon_rmap_ops;
+  /** VMA engine, fault path, reclaim and migration. */
+  readonly mm: mm_ops;
+  /** What the people of the time called things: shown on screen. */
+  readonly words: era_words;
+  /** Bytes of a slab object, 64 bit, no debugging options: the costs table counts objects in these. */
+  readonly object_bytes: Readonly<Record<string, number>>;
   /** Documented lock order, outermost first. */
   readonly lock_tree: readonly lock_tree_node[];
   /** What an allocation does that finds too little memory free (mm/page_alloc_slow.ts). */
@@ -47,4 +60,9 @@ export function has(name: feature): boolean {
 /** The running kernel's scheme of anonymous reverse mapping. */
 export function anon_rmap(): anon_rmap_ops {
   return running_kernel().anon_rmap;
+}
+
+/** The running kernel's memory manager. */
+export function memory_manager(): mm_ops {
+  return running_kernel().mm;
 }

@@ -3,6 +3,7 @@
  * record), named features that mechanism code asks for with has(), and its documented lock order.
  */
 import type { feature, kernel, lock_tree_node } from './kernel.ts';
+import { modern_mm } from './mm/modern.ts';
 import { __alloc_pages_slowpath } from './mm/page_alloc_slow.ts';
 import { anon_vma_chain_ops } from './mm/rmap/anon_vma_chain.ts';
 import { startOperation } from './operations.ts';
@@ -31,6 +32,9 @@ interface Preset {
   readonly title: string;
   readonly features: readonly feature[];
   readonly anon_rmap: kernel['anon_rmap'];
+  readonly mm: kernel['mm'];
+  readonly words: kernel['words'];
+  readonly object_bytes: kernel['object_bytes'];
   readonly lock_tree: readonly lock_tree_node[];
 }
 
@@ -39,6 +43,9 @@ const presets: Readonly<Record<string, Preset>> = {
     title: 'anon_vma_chain with folios and per-VMA locks (6.18.44)',
     features: ['maybe_guard', 'copied_from', 'per_vma_lock'],
     anon_rmap: anon_vma_chain_ops,
+    mm: modern_mm,
+    words: { mmap_lock: 'mmap_lock', folio: 'folio' },
+    object_bytes: { anon_vma: 104, anon_vma_chain: 64, vm_area_struct: 192, page: 64 },
     lock_tree: lock_tree_6_18,
   },
 };
@@ -103,6 +110,9 @@ export function selectKernel(
     title: preset.title,
     features,
     anon_rmap: preset.anon_rmap,
+    mm: preset.mm,
+    words: preset.words,
+    object_bytes: preset.object_bytes,
     lock_tree: preset.lock_tree,
     alloc_pages_slowpath: __alloc_pages_slowpath,
     startOperation,

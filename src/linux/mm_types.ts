@@ -166,7 +166,10 @@ export const vm_area_cachep = struct<vm_area_struct>(
   { typesafe: true },
 );
 
-/** struct anon_vma. The lock that counts is root->rwsem; it protects the trees and counters of the whole family. */
+/**
+ * struct anon_vma of every kernel that has one: each scheme of mm/rmap/ uses the fields of its own. In v6.18
+ * the lock that counts is root->rwsem; it protects the trees and counters of the whole family.
+ */
 export interface anon_vma extends Obj {
   root: anon_vma;
   rwsem: rw_semaphore;
@@ -176,6 +179,10 @@ export interface anon_vma extends Obj {
   parent: Ptr<anon_vma>;
   /** Interval tree of anon_vma_chain by the VMA's page offsets. */
   rb_root: rb_root;
+  /** 2.6.34 to 2.6.39: the lock that later was a mutex, then rwsem. */
+  lock: spinlock_t;
+  /** 2.6.34 to 3.6: list of anon_vma_chain, where later kernels have rb_root. */
+  head: list_head;
 }
 
 export const anon_vma_cachep = struct<anon_vma>(
@@ -188,6 +195,8 @@ export const anon_vma_cachep = struct<anon_vma>(
     num_active_vmas: 'n',
     parent: 'p',
     rb_root: 'rb_root',
+    lock: 'spinlock',
+    head: 'list',
   },
   { typesafe: true },
 );
@@ -201,6 +210,8 @@ export interface anon_vma_chain extends Obj {
   /** In anon_vma->rb_root; protected by the root's rwsem. */
   rb: rb_node;
   rb_subtree_last: number;
+  /** In anon_vma->head, where later kernels have rb; protected by the anon_vma's lock. */
+  same_anon_vma: list_head;
 }
 
 export const anon_vma_chain_cachep = struct<anon_vma_chain>('anon_vma_chain', {
@@ -209,6 +220,7 @@ export const anon_vma_chain_cachep = struct<anon_vma_chain>('anon_vma_chain', {
   same_vma: 'list',
   rb: 'rb_node',
   rb_subtree_last: 'n',
+  same_anon_vma: 'list',
 });
 
 /** struct address_space: the page cache of one inode and the VMAs that map it. */

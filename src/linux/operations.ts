@@ -44,11 +44,10 @@ import {
   SIGKILL,
 } from './kernel/sched.ts';
 import { sys_prctl } from './kernel/sys.ts';
+import { memory_manager } from './kernel.ts';
 import { FOLL_WRITE } from './mm/gup.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
-import { do_madvise } from './mm/madvise.ts';
-import { migrateAt } from './mm/migrate.ts';
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';
 import {
   MAP_ANONYMOUS,
@@ -59,17 +58,12 @@ import {
   PAGE_SIZE,
   VM_WRITE,
 } from './mm/mm.ts';
-import { sys_brk, sys_mmap } from './mm/mmap.ts';
-import { do_mprotect_pkey } from './mm/mprotect.ts';
-import { mremap } from './mm/mremap.ts';
 import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { NODE_DATA } from './mm/node.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
-import { sys_munmap } from './mm/vma_munmap.ts';
 import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
-import { reclaimAt, referencedAt } from './mm/vmscan.ts';
 import type { files_struct } from './mm_types.ts';
 
 type Handler = (op: Operation) => K<number>;
@@ -146,17 +140,17 @@ function* op_mmap(op: Operation): K<number> {
   }
   if (isPlaceFree(op, len, flags)) {
     const place = numberOption(op, 'place') ?? 0;
-    return yield* sys_mmap(place, len, prot, flags | MAP_FIXED_NOREPLACE, fd, off);
+    return yield* memory_manager().mmap(place, len, prot, flags | MAP_FIXED_NOREPLACE, fd, off);
   }
-  return yield* sys_mmap(numberArg(op, 0), len, prot, flags, fd, off);
+  return yield* memory_manager().mmap(numberArg(op, 0), len, prot, flags, fd, off);
 }
 
 function* op_munmap(op: Operation): K<number> {
-  return yield* sys_munmap(numberArg(op, 0), numberArg(op, 1));
+  return yield* memory_manager().munmap(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_mprotect(op: Operation): K<number> {
-  return yield* do_mprotect_pkey(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2), -1);
+  return yield* memory_manager().mprotect(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2), -1);
 }
 
 function* op_mremap(op: Operation): K<number> {
@@ -172,15 +166,20 @@ function* op_mremap(op: Operation): K<number> {
       new_addr = place;
     }
   }
-  return yield* mremap(addr, numberArg(op, 1), new_len, flags, new_addr);
+  return yield* memory_manager().mremap(addr, numberArg(op, 1), new_len, flags, new_addr);
 }
 
 function* op_brk(op: Operation): K<number> {
-  return yield* sys_brk(numberArg(op, 0));
+  return yield* memory_manager().brk(numberArg(op, 0));
 }
 
 function* op_madvise(op: Operation): K<number> {
-  return yield* do_madvise(current_mm(), numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+  return yield* memory_manager().madvise(
+    current_mm(),
+    numberArg(op, 0),
+    numberArg(op, 1),
+    numberArg(op, 2),
+  );
 }
 
 function* op_mlock(op: Operation): K<number> {
@@ -409,11 +408,11 @@ function* op_punch(op: Operation): K<number> {
 // ---------------------------------------------------------------- kernel tasks
 
 function* op_reclaim(op: Operation): K<number> {
-  return yield* reclaimAt(numberArg(op, 0), numberArg(op, 1));
+  return yield* memory_manager().reclaimAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_referenced(op: Operation): K<number> {
-  return yield* referencedAt(numberArg(op, 0), numberArg(op, 1));
+  return yield* memory_manager().referencedAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 /** Rounds of kswapd, one unless told, until it sleeps. Pages reclaimed. */
@@ -430,7 +429,7 @@ function* op_kswapd(op: Operation): K<number> {
 }
 
 function* op_migrate(op: Operation): K<number> {
-  return yield* migrateAt(numberArg(op, 0), numberArg(op, 1));
+  return yield* memory_manager().migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_pin(op: Operation): K<number> {

@@ -11,6 +11,7 @@ import { hashText } from '../base/hash.ts';
 import { Prng } from '../base/prng.ts';
 import { taskByPid } from '../linux/describe.ts';
 import { IS_ERR_VALUE } from '../linux/errno.ts';
+import type { kernel } from '../linux/kernel.ts';
 import { operationNames } from '../linux/operations.ts';
 import { ENDLESS } from '../sim/cpu.ts';
 import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
@@ -347,7 +348,7 @@ export class ScenarioRun {
   }
 
   #startOperation(operation: Operation): void {
-    if (!simulated.has(operation.callee)) {
+    if (!simulated.has(operation.callee) || this.#missing(operation) !== undefined) {
       this.#unsimulated(operation);
       return;
     }
@@ -360,6 +361,11 @@ export class ScenarioRun {
     this.#begin(task, operation, false);
   }
 
+  /** Why the kernel that runs has no such operation; undefined if it has. */
+  #missing(operation: Operation): string | undefined {
+    return (this.machine.config.kernel as kernel).mm.missing[operation.callee];
+  }
+
   /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
   #unsimulated(operation: Operation): void {
     if (operation.origin === 'script') throw this.#notSimulated(operation);
@@ -368,6 +374,14 @@ export class ScenarioRun {
   }
 
   #notSimulated(operation: Operation): ScenarioError {
+    const reason = this.#missing(operation);
+    if (reason !== undefined) {
+      const { name } = this.machine.config.kernel as kernel;
+      return new ScenarioError(this.scenario.source, operation.calleeSpan, {
+        message: `${name} has no ${operation.callee}(): ${reason}`,
+        hint: 'choose another kernel with --kernel',
+      });
+    }
     return new ScenarioError(this.scenario.source, operation.calleeSpan, {
       message: `${operation.callee}() is not simulated yet`,
       expected: [...simulated].join(', '),
@@ -539,7 +553,9 @@ export class ScenarioRun {
     const queues: Operation[][] = [];
     for (const item of statement.body) {
       if (item.kind !== 'operation') continue;
-      if (!simulated.has(item.callee)) throw this.#notSimulated(item);
+      if (!simulated.has(item.callee) || this.#missing(item) !== undefined) {
+        throw this.#notSimulated(item);
+      }
       const task = this.#task(item.actor, item);
       if (this.machine.block(task).dead === 1) throw this.#ended(task, item);
       let column = tasks.indexOf(task);

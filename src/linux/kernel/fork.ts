@@ -14,8 +14,8 @@ import { textId, textOf } from '../../sim/text.ts';
 import type { K } from '../../sim/wait.ts';
 import { EINTR, EINVAL, ENOMEM, ERESTARTNOINTR } from '../errno.ts';
 import { dup_fd, exit_files } from '../fs/file.ts';
+import { memory_manager } from '../kernel.ts';
 import { should_failslab } from '../mm/failslab.ts';
-import { dup_mmap } from '../mm/mmap.ts';
 import {
   completion_cachep,
   type mm_struct,
@@ -148,7 +148,7 @@ export function* dup_mm(tsk: task_struct, oldmm: mm_struct): K<mm_struct | null>
   mm.owner = tsk.comm;
   // Linux: dup_mm_exe_file(), in dup_mmap() once mmap_lock is held.
   set_mm_exe_file(mm, oldmm.exe_file);
-  const err = yield* dup_mmap(mm, oldmm);
+  const err = yield* memory_manager().dup_mmap(mm, oldmm);
   if (err !== 0) {
     // The half-made copy is torn down like any other address space, up to where it got.
     yield* mmput(mm);

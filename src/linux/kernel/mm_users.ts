@@ -6,12 +6,12 @@
  */
 import type { K } from '../../sim/wait.ts';
 import { fput, get_file } from '../fs/file_table.ts';
+import { memory_manager } from '../kernel.ts';
 import { VM_BUG_ON } from '../lib/bug.ts';
 import { should_failslab } from '../mm/failslab.ts';
 import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
 import { ksm_exit } from '../mm/ksm.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
-import { exit_mmap } from '../mm/mmap.ts';
 import { mm_alloc_pgd } from '../mm/pgtable.ts';
 import { RLIMIT_STACK } from '../mm/util.ts';
 import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
@@ -114,7 +114,7 @@ export function* __mmput(mm: mm_struct): K {
   VM_BUG_ON(mm.mm_users !== 0, 'atomic_read(&mm->mm_users)');
   yield* ksm_exit(mm);
   // khugepaged_exit() comes here.
-  yield* exit_mmap(mm);
+  yield* memory_manager().exit_mmap(mm);
   mm_put_huge_zero_folio(mm);
   set_mm_exe_file(mm, null);
   yield* mmdrop(mm);

@@ -49,6 +49,7 @@ import {
   anon_vma_alloc,
   anon_vma_lock_read,
   anon_vma_lock_write,
+  anon_vma_merge,
   anon_vma_trylock_read,
   anon_vma_unlock_read,
   anon_vma_unlock_write,
@@ -366,6 +367,8 @@ export function* rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: bo
 /** The mechanism of v3.19 to v6.18 as a preset names it. */
 export const anon_vma_chain_ops: anon_rmap_ops = {
   name: 'anon_vma_chain',
+  shape: 'avc_tree',
+  anon_vma_merge,
   anon_vma_prepare,
   anon_vma_clone,
   anon_vma_fork,

@@ -28,12 +28,25 @@ export interface rmap_walk_control {
   readonly done?: (folio: folio) => boolean;
   /** How to lock the anon_vma; without it, whatever folio->mapping says is locked. */
   readonly anon_lock?: (folio: folio, rwc: rmap_walk_control | null) => K<anon_vma | null>;
+  /**
+   * The page is mapped and nothing keeps its anon_vma: find and lock it as the kernel's page_lock_anon_vma()
+   * does. For schemes whose walks do not bring their own anon_lock.
+   */
+  readonly by_lookup?: boolean;
   /** VMAs to skip. */
   readonly invalid_vma?: (vma: vm_area_struct) => boolean;
 }
 
+/** What a scheme's objects look like: which judge and which reader of views knows them. */
+export type anon_rmap_shape =
+  /** anon_vma_chain objects in interval trees (3.7 on). */
+  | 'avc_tree'
+  /** anon_vma_chain objects on lists (2.6.34 to 3.6). */
+  | 'avc_list';
+
 export interface anon_rmap_ops {
   readonly name: string;
+  readonly shape: anon_rmap_shape;
   /** Makes sure that `vma` can own anonymous pages. 0 or -ENOMEM. */
   anon_vma_prepare(vma: vm_area_struct): K<number>;
   /** Links `dst` to everything `src` is linked to. 0 or -ENOMEM. */
@@ -41,6 +54,8 @@ export interface anon_rmap_ops {
   /** Attaches the child's `vma` when `pvma` is forked. 0 or -ENOMEM. */
   anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<number>;
   unlink_anon_vmas(vma: vm_area_struct): K;
+  /** The VMA `next` was swallowed by `vma`, which has the same links. */
+  anon_vma_merge(vma: vm_area_struct, next: vm_area_struct): K;
   /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
   rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
 }

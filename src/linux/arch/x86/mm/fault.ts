@@ -10,7 +10,7 @@ import type { K } from '../../../../sim/wait.ts';
 import { EFAULT, EINTR, ENOMEM } from '../../../errno.ts';
 import { current, current_mm } from '../../../kernel/current.ts';
 import { trace_signal_deliver } from '../../../kernel/events.ts';
-import { has } from '../../../kernel.ts';
+import { has, memory_manager } from '../../../kernel.ts';
 import { trace_page_fault_user } from '../../../mm/events.ts';
 import { handle_mm_fault } from '../../../mm/memory_fault.ts';
 import { VM_WRITE, vma_is_accessible } from '../../../mm/mm.ts';
@@ -184,7 +184,11 @@ export function* user_load(address: number): K<number> {
     if (page !== null) {
       return load_content(page.content, address % PAGE_SIZE);
     }
-    const result = yield* do_user_addr_fault(mm, error_code | X86_PF_USER, address);
+    const result = yield* memory_manager().do_user_addr_fault(
+      mm,
+      error_code | X86_PF_USER,
+      address,
+    );
     if (result < 0) {
       return result;
     }
@@ -208,7 +212,11 @@ export function* user_store(address: number, byte: number, length: number): K<nu
     if (page !== null) {
       return 0;
     }
-    const result = yield* do_user_addr_fault(mm, error_code | X86_PF_USER | X86_PF_WRITE, address);
+    const result = yield* memory_manager().do_user_addr_fault(
+      mm,
+      error_code | X86_PF_USER | X86_PF_WRITE,
+      address,
+    );
     if (result < 0) {
       return result;
     }

@@ -1,0 +1,28 @@
+/** The memory manager of v6.18 as a preset names it. */
+import { do_user_addr_fault } from '../arch/x86/mm/fault.ts';
+import { do_madvise } from './madvise.ts';
+import { migrateAt } from './migrate.ts';
+import { dup_mmap, exit_mmap, sys_brk, sys_mmap } from './mmap.ts';
+import { do_mprotect_pkey } from './mprotect.ts';
+import { mremap } from './mremap.ts';
+import type { mm_ops } from './ops.ts';
+import { sys_munmap } from './vma_munmap.ts';
+import { reclaimAt, referencedAt } from './vmscan.ts';
+
+export const modern_mm: mm_ops = {
+  name: 'modern',
+  reuse: 'anon_exclusive',
+  mmap: sys_mmap,
+  munmap: sys_munmap,
+  mprotect: do_mprotect_pkey,
+  mremap,
+  brk: sys_brk,
+  madvise: do_madvise,
+  do_user_addr_fault,
+  dup_mmap,
+  exit_mmap,
+  reclaimAt,
+  referencedAt,
+  migrateAt,
+  missing: {},
+};
