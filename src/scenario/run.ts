@@ -12,7 +12,6 @@ import { Prng } from '../base/prng.ts';
 import { taskByPid } from '../linux/describe.ts';
 import { IS_ERR_VALUE } from '../linux/errno.ts';
 import type { kernel } from '../linux/kernel.ts';
-import { operationNames } from '../linux/operations.ts';
 import { ENDLESS } from '../sim/cpu.ts';
 import type { Machine, Operation as MachineOperation } from '../sim/machine.ts';
 import {
@@ -47,6 +46,7 @@ import {
   type TouchPolicy,
   traceOperationOptions,
 } from './trace-run.ts';
+import { isSimulated, notSimulated } from './unsimulated.ts';
 
 /** One operation in flight, and the statement that it belongs to. */
 export interface Flight {
@@ -348,7 +348,7 @@ export class ScenarioRun {
   }
 
   #startOperation(operation: Operation): void {
-    if (!simulated.has(operation.callee) || this.#missing(operation) !== undefined) {
+    if (!isSimulated(this.#kernel(), operation.callee)) {
       this.#unsimulated(operation);
       return;
     }
@@ -361,9 +361,8 @@ export class ScenarioRun {
     this.#begin(task, operation, false);
   }
 
-  /** Why the kernel that runs has no such operation; undefined if it has. */
-  #missing(operation: Operation): string | undefined {
-    return (this.machine.config.kernel as kernel).mm.missing[operation.callee];
+  #kernel(): kernel {
+    return this.machine.config.kernel as kernel;
   }
 
   /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
@@ -374,18 +373,7 @@ export class ScenarioRun {
   }
 
   #notSimulated(operation: Operation): ScenarioError {
-    const reason = this.#missing(operation);
-    if (reason !== undefined) {
-      const { name } = this.machine.config.kernel as kernel;
-      return new ScenarioError(this.scenario.source, operation.calleeSpan, {
-        message: `${name} has no ${operation.callee}(): ${reason}`,
-        hint: 'choose another kernel with --kernel',
-      });
-    }
-    return new ScenarioError(this.scenario.source, operation.calleeSpan, {
-      message: `${operation.callee}() is not simulated yet`,
-      expected: [...simulated].join(', '),
-    });
+    return notSimulated(this.#kernel(), this.scenario.source, operation);
   }
 
   #ended(task: number, operation: Operation): ScenarioError {
@@ -553,9 +541,7 @@ export class ScenarioRun {
     const queues: Operation[][] = [];
     for (const item of statement.body) {
       if (item.kind !== 'operation') continue;
-      if (!simulated.has(item.callee) || this.#missing(item) !== undefined) {
-        throw this.#notSimulated(item);
-      }
+      if (!isSimulated(this.#kernel(), item.callee)) throw this.#notSimulated(item);
       const task = this.#task(item.actor, item);
       if (this.machine.block(task).dead === 1) throw this.#ended(task, item);
       let column = tasks.indexOf(task);
@@ -706,5 +692,4 @@ export function scheduleOf(run: ScenarioRun, kernel: string): Schedule {
   };
 }
 
-const simulated: ReadonlySet<string> = new Set(operationNames());
 const makesTask: ReadonlySet<string> = new Set(['fork', 'vfork', 'clone', 'clone3']);
