@@ -102,7 +102,6 @@ function protection(op: Fields): number {
 
 function advice(op: Fields): number {
   const name = textField(op, 'adv');
-  if (name === 'collapse') throw new Unsupported('MADV_COLLAPSE: huge pages are not simulated');
   return constantValue(`MADV_${name.toUpperCase()}`) ?? inputNumber(name, 'adv');
 }
 

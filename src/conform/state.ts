@@ -173,13 +173,19 @@ export class StateReader {
     };
   }
 
-  /** Heads of large folios by name; `out` if nobody maps the head. */
+  /** Heads of large folios by name; `out` if nobody maps the head: then each page tells the counts of the folio. */
   #nameHeads(reading: Reading): Map<PageName, PageState> {
     for (const [name, page] of reading.pages) {
       if (page.head === null) continue;
       const frame = page.head as number;
-      const head = reading.frames.has(frame) ? this.#pages.of(frame) : 'out';
-      reading.pages.set(name, { ...page, head });
+      if (!reading.frames.has(frame)) {
+        reading.pages.set(name, { ...page, head: 'out' });
+        continue;
+      }
+      const head = this.#pages.of(frame);
+      // The counts of the folio are told once, on its head page.
+      const counts = head === name ? {} : { entire: null, largeMapcount: null };
+      reading.pages.set(name, { ...page, ...counts, head });
     }
     return reading.pages;
   }
@@ -317,13 +323,12 @@ export class StateReader {
     };
   }
 
-  /** What a page of a large folio has besides; `head` is a frame until all entries are read. */
+  /** What a page of a large folio has besides, until all entries are read: `head` is a frame. */
   #largeCounts({ pfn, mapcount }: RawPage): Partial<PageState> {
     if (!isLarge(pfn)) return {};
     const head = headOf(pfn);
     const entire = entireMapcount(head);
-    const counts = { head, mapcount: mapcount + entire };
-    return pfn === head ? { ...counts, entire, largeMapcount: largeMapcount(head) } : counts;
+    return { head, mapcount: mapcount + entire, entire, largeMapcount: largeMapcount(head) };
   }
 
   /** Items of a KSM page in walking order. */

@@ -111,6 +111,11 @@ export const trace_thp_split_pmd = tracepoint(
   { vma: 'obj', address: 'x', freeze: 'n' },
   'a huge page-table entry becomes a table of 512 small ones',
 );
+export const trace_thp_collapse = tracepoint(
+  'thp:collapse',
+  { mm: 'obj', address: 'x', page: 'page', result: 'str' },
+  '512 small pages were to become one huge page; result SUCCEED, or why they did not',
+);
 
 // ---- vma
 export const trace_vma_map = tracepoint(

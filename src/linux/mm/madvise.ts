@@ -3,7 +3,7 @@
  *
  * Lock tree: by advice mmap_lock (write) -> vma_start_write(), mmap_lock (read), or the read lock of the one
  * VMA concerned. Fidelity: dup for the walk, the errors, the advice that changes VMA flags, DONTNEED,
- * the advice about single pages and guard regions; COLLAPSE is refused (stub).
+ * the advice about single pages and guard regions, and COLLAPSE (mm/khugepaged.ts).
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
@@ -15,6 +15,7 @@ import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { readAhead } from './filemap.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
+import { madvise_collapse } from './khugepaged.ts';
 import { ksm_madvise } from './ksm_unmerge.ts';
 import { advisePageRange } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
@@ -393,8 +394,11 @@ function* madvise_vma_behavior(m: madvise_behavior): K<number> {
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
       return yield* madvise_dontneed_free(m);
-    case MADV_COLLAPSE:
-      return -EINVAL;
+    case MADV_COLLAPSE: {
+      const end = yield* madvise_collapse(vma, m.start, m.end);
+      m.lock_dropped = end.lock_dropped;
+      return end.error;
+    }
     case MADV_GUARD_INSTALL:
       return yield* madvise_guard_install(m);
     case MADV_GUARD_REMOVE:

@@ -410,7 +410,7 @@ function release_swapin(folio: folio, swapcache: folio | null, locked: boolean):
  * mm/memory.c: do_swap_page() v6.18: the entry is not present: a swap slot, a migration entry or a marker.
  * Preconditions: mmap_lock or the VMA lock held for read; vmf.pte was read without the ptl.
  */
-function* do_swap_page(vmf: vm_fault): K<number> {
+export function* do_swap_page(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
   // On x86-64 an entry is read in one go: no need for the lock (pte_unmap_same() with CONFIG_SMP on 32 bit).
