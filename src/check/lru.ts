@@ -3,7 +3,7 @@ import { LRU_UNEVICTABLE, NR_PAGE_ORDERS } from '../linux/mm/mmzone_types.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
 import { cpu } from '../sim/cpu.ts';
 import { frameCount, frameText } from './picture.ts';
-import { BUDDY, framesInUse, HEAD, rawLink, rawPage, SWAPBACKED } from './raw.ts';
+import { BUDDY, framesInUse, HEAD, rawLink, rawPage, rawRefcount, SWAPBACKED } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const ON_LRU = 1 << 5;
@@ -85,7 +85,9 @@ export function judgeIsolated(verdicts: Verdicts): void {
 export function judgeFreeLists(verdicts: Verdicts): void {
   const node = NODE_DATA();
   const wrong = (text: string) => verdicts.push({ kind: 'free-pages-wrong', text, evidence: [] });
-  const seen = new Set<number>();
+  // Most frames are free, and this runs after every operation: a byte each, and no objects.
+  const seen = new Uint8Array(frameCount());
+  let pages = 0;
   for (let order = 0; order < NR_PAGE_ORDERS; order++) {
     const frames = walk(node.free_area + order * 3, `free list ${order}`, wrong);
     for (const pfn of frames) {
@@ -93,10 +95,11 @@ export function judgeFreeLists(verdicts: Verdicts): void {
       if ((page.flags & BUDDY) === 0 || page.private !== order || pfn % 2 ** order !== 0) {
         wrong(`${frameText(pfn)} is on free list ${order} but no free block of that order`);
       }
-      for (let i = 0; i < 2 ** order; i++) {
-        if (seen.has(pfn + i)) wrong(`${frameText(pfn + i)} is free twice`);
-        if (rawPage(pfn + i).refcount !== 0) wrong(`${frameText(pfn + i)} is free and referenced`);
-        seen.add(pfn + i);
+      for (let free = pfn; free < pfn + 2 ** order; free++) {
+        if (seen[free] !== 0) wrong(`${frameText(free)} is free twice`);
+        if (rawRefcount(free) !== 0) wrong(`${frameText(free)} is free and referenced`);
+        pages += seen[free] === 0 ? 1 : 0;
+        seen[free] = 1;
       }
     }
     const counted = cpu.heap[node.free_area + order * 3 + 2] as number;
@@ -105,7 +108,7 @@ export function judgeFreeLists(verdicts: Verdicts): void {
     }
   }
   const free = node.spanned_pages - node.used_pages;
-  if (free !== seen.size) wrong(`${free} pages are counted free, the lists have ${seen.size}`);
+  if (free !== pages) wrong(`${free} pages are counted free, the lists have ${pages}`);
   const { watermark_min, watermark_low, watermark_high } = node;
   if (watermark_min > watermark_low || watermark_low > watermark_high) {
     wrong(`watermarks ${watermark_min}, ${watermark_low}, ${watermark_high} are out of order`);

@@ -206,6 +206,11 @@ export function rawPage(pfn: number): RawPage {
   };
 }
 
+/** The reference count in the frame itself, which for a tail page is not that of its folio. */
+export function rawRefcount(pfn: number): number {
+  return cpu.frame[pfn * FRAME_WORDS + REFCOUNT] as number;
+}
+
 /** Whether the frame is part of a large folio. */
 export function isLarge(pfn: number): boolean {
   const at = pfn * FRAME_WORDS;
