@@ -45,6 +45,7 @@ import {
 } from './kernel/sched.ts';
 import { sys_prctl } from './kernel/sys.ts';
 import { memory_manager } from './kernel.ts';
+import { compactRange } from './mm/compaction.ts';
 import { FOLL_WRITE } from './mm/gup.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
@@ -415,6 +416,11 @@ function* op_referenced(op: Operation): K<number> {
   return yield* memory_manager().referencedAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+/** compact(first frame, number of frames): everything by default. */
+function* op_compact(op: Operation): K<number> {
+  return yield* compactRange(numberArg(op, 0), numberArg(op, 1, NODE_DATA().spanned_pages));
+}
+
 /** Rounds of kswapd, one unless told, until it sleeps. Pages reclaimed. */
 function* op_kswapd(op: Operation): K<number> {
   let nr_reclaimed = 0;
@@ -520,6 +526,7 @@ const table: Readonly<Record<string, Handler>> = {
   referenced: op_referenced,
   migrate: op_migrate,
   kswapd: op_kswapd,
+  compact: op_compact,
   pin: op_pin,
   unpin: op_unpin,
   device_store: op_device_store,

@@ -71,6 +71,7 @@ process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number
 *reclaim(task: task, addr: address) -- swap out or drop the page mapped there
 *referenced(task: task, addr: address) -- the reference walk of reclaim: count and clear accessed bits
 *kswapd([rounds: number]) -- rounds (one) of background reclaim, each scanning more, until enough memory is free
+*compact([first: number], [frames: number]) -- move the pages of a range of frames to its upper end; the result is how many moved
 *migrate(task: task, addr: address) -- move the page mapped there to another frame
 *mkclean(task: task, addr: address) -- write-protect every mapping of the file page there
 *ksm_scan(passes: number) -- that many full passes of ksmd

@@ -84,7 +84,8 @@ export class RandomProgram {
       if (hunger < 20) return of('store', this.#page(), prng.below(256), this.#length(120));
       if (hunger < 30)
         return of('mmap', this.#page(), this.#length(200), 3, prng.pick(mappings), -1, 0);
-      if (hunger < 40) return { ...of('kswapd'), task: this.#kernelThread };
+      if (hunger < 38) return { ...of('kswapd', 4), task: this.#kernelThread };
+      if (hunger < 40) return { ...of('compact'), task: this.#kernelThread };
     }
     const dice = prng.below(100);
     if (dice < 28) return of('store', this.#page(), prng.below(8) * 3, this.#length(2));

@@ -409,7 +409,7 @@ function* migrate_folio_move(src: folio, state: migration): K<number> {
  * migrate_pages() for one isolated folio, MIGRATE_SYNC: tries up to ten times while somebody holds an
  * unexpected reference. 0 (the source is gone) or a negative errno (the source is put back).
  */
-export function* migrateIsolatedFolio(src: folio): K<number> {
+export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = null): K<number> {
   let rc = -EAGAIN;
   for (let pass = 0; pass < NR_MAX_MIGRATE_PAGES_RETRY && rc === -EAGAIN; pass = pass + 1) {
     if (folio_ref_count(src) === 1) {
@@ -418,7 +418,8 @@ export function* migrateIsolatedFolio(src: folio): K<number> {
       folio_put(src);
       return 0;
     }
-    const dst = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
+    const dst =
+      freepages === null ? yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0) : (freepages.pop() ?? null);
     if (dst === null) {
       rc = -ENOMEM;
       break;

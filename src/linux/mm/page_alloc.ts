@@ -199,6 +199,24 @@ export function page_folio(page: page): folio {
   return page.compound_head ?? page;
 }
 
+/**
+ * __isolate_free_page() and split_map_pages(): takes a free block off its list; its pages, lowest first, each with
+ * one reference.
+ */
+export function isolateFreeBlock(block: page): folio[] {
+  const order = block.private;
+  const pages: folio[] = [];
+  del_page_from_free_list(block, order);
+  const node = NODE_DATA();
+  node.used_pages = node.used_pages + (1 << order);
+  for (let i = 0; i < 1 << order; i++) {
+    const page = mem_map.at(block.pfn + i);
+    prep_new_page(page, 0, false);
+    pages.push(page);
+  }
+  return pages;
+}
+
 /** free_pages_prepare()'s checks: a page that goes back must be in no state. */
 function free_page_is_bad(page: page): boolean {
   return (

@@ -156,3 +156,28 @@ describe('the judge of lists', () => {
     expect(judge(machine, 'step').map((v) => v.kind)).toContain('free-pages-wrong');
   });
 });
+
+describe('compact', () => {
+  const text = `
+config memory=4M swap=1M
+A: p = mmap(NULL, 512p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: madvise(p, 512p, MADV_NOHUGEPAGE)
+A: store(p, 1, 512p)
+A: B = fork()
+B: madvise(p, 500p, MADV_DONTNEED)
+A: munmap(p+4p, 40p)
+A: munmap(p+100p, 200p)
+race {
+  kcompactd: compact()
+  B: store(p+505p, 4)
+  A: mprotect(p+50p, 10p, PROT_READ)
+}
+expect byte(A, p+40p+4p) == 1 && byte(A, p+505p) == 1 && byte(B, p+505p) == 4
+expect pte(A, p).pfn >= 512
+`;
+  test('moves pages up, whatever else goes on', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      expect(runScenario(text, seed).findings, `seed ${seed}`).toEqual([]);
+    }
+  });
+});
