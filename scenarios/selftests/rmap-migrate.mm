@@ -1,6 +1,6 @@
 title    Selftest rmap: a page moves, and eight processes follow
 about    tools/testing/selftests/mm/rmap.c: a page is shared by a tree of processes, five generations deep; it is
-about    moved to another frame, and every one of them must map that frame then. Its ksm case needs KSM.
+about    moved to another frame, and every one of them must map that frame then.
 about    Watch the walks: :break rmap:walk_visit
 kernels  v6.18
 config   memory=16M
