@@ -3,6 +3,7 @@ import { scheduleOf } from '../scenario/run.ts';
 import { printSchedule } from '../sim/schedule.ts';
 import { EXIT_BOUND, EXIT_FOUND, EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import type { Headless } from './headless.ts';
+import { oomKills, oomKillText } from './oom-kills.ts';
 import type { CommonOptions } from './options.ts';
 import { writeJson } from './output.ts';
 
@@ -72,6 +73,7 @@ function writeJsonSummary(run: Headless, args: CommonOptions, count: Totals): vo
   const { trace } = session.run.scenario;
   for (const report of run.reports()) writeJson({ ...report, type: report.kind });
   for (const finding of run.findings()) writeJson({ type: 'finding', ...finding });
+  for (const kill of oomKills(machine)) writeJson({ type: 'oom-kill', ...kill });
   for (const note of trace?.notes ?? []) writeJson({ type: 'note', ...note });
   const again = replay(run, args, count);
   const hash = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
@@ -120,6 +122,7 @@ function writeTextSummary(run: Headless, args: CommonOptions, count: Totals): vo
     const evidence = finding.evidence.flatMap((text) => text.split('\n')).slice(0, EVIDENCE);
     lines.push(...evidence.map((line) => `    ${line}`));
   }
+  for (const kill of oomKills(session.machine)) lines.push(`${file}: ${oomKillText(kill)}`);
   const { trace } = session.run.scenario;
   for (const note of trace?.notes ?? []) lines.push(`${file}:${note.line}: note: ${note.message}`);
   if (run.interrupted) {

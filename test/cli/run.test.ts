@@ -9,6 +9,10 @@ const cwd = folder({
   'result.mm': `${map}A: munmap(p+1, 1p) = 0\n`,
   'deadlock.mm': `${map}A: B = vfork()\n`,
   'race.mm': `${map}A: B = fork()\nrace {\n  A: store(p, 1)\n  B: store(p, 2)\n}\n`,
+  'killed.mm':
+    'config memory=2M swap=64K\n' +
+    'A: p = mmap(NULL, 800p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0)\n' +
+    'A: B = fork()\nB: store(p, 1, 800p)\nexpect len(live("mm_struct")) == 1\n',
   'other.mm': `${map}A: C = fork()\n`,
   'diverges.strace':
     '10 brk(NULL) = 0x555555559000\n' +
@@ -32,6 +36,7 @@ const json = (out: string): Line[] =>
 describe.concurrent('exit codes', () => {
   test.each([
     ['good.mm', 0, '0 failed expectations'],
+    ['killed.mm', 0, 'out of memory: B (pid 2) was killed'],
     ['late.mm', 1, '1 failed expectations'],
     ['result.mm', 1, 'munmap() returned EINVAL, the script says 0'],
     ['deadlock.mm', 1, 'finding: deadlock: vfork() never finished'],
