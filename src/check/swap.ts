@@ -1,7 +1,9 @@
 /** MIG1, MIG2, SWAP3: what migration and swap entries promise. */
 import { NODE_DATA } from '../linux/mm/node.ts';
 import type { swap_info_struct } from '../linux/mm/swap_types.ts';
+import { type inode, inode_cachep } from '../linux/mm_types.ts';
 import { cpu } from '../sim/cpu.ts';
+import { liveObjects } from '../sim/struct.ts';
 import { PTRS_PER_TABLE } from '../sim/table.ts';
 import { frameText, type Picture, place } from './picture.ts';
 import { entryFrame, framesInUse, inSwapCache, LOCKED, rawPage } from './raw.ts';
@@ -33,6 +35,25 @@ export function judgeMigrationLeft(picture: Picture, verdicts: Verdicts): void {
   }
 }
 
+/** Entries from this value on in the page cache of tmpfs name a swap slot. */
+const SWAPPED = 0x8000_0000;
+
+/** Slots that the page cache of a file names. */
+function swappedPages(inode: inode): number[] {
+  const slots: number[] = [];
+  const scan = (table: number, level: number): void => {
+    for (let i = 0; i < PTRS_PER_TABLE; i++) {
+      const value = cpu.pte[table * PTRS_PER_TABLE + i] as number;
+      if (value === 0) continue;
+      if (level > 1) scan(value, level - 1);
+      else if (value >= SWAPPED) slots.push(value - SWAPPED);
+    }
+  };
+  const root = inode.i_mapping?.i_pages ?? 0;
+  if (root !== 0) scan(root, 3);
+  return slots;
+}
+
 /** SWAP3: with nothing in flight. */
 export function judgeSwap(picture: Picture, verdicts: Verdicts): void {
   const area = NODE_DATA().swap_info as swap_info_struct | null;
@@ -41,6 +62,16 @@ export function judgeSwap(picture: Picture, verdicts: Verdicts): void {
   for (const entry of picture.swap) {
     const slot = entryFrame(entry.value);
     expected.set(slot, (expected.get(slot) ?? 0) + 1);
+  }
+  for (const inode of liveObjects(inode_cachep)) {
+    const slots = swappedPages(inode);
+    for (const slot of slots) expected.set(slot, (expected.get(slot) ?? 0) + 1);
+    if (slots.length === inode.swapped) continue;
+    verdicts.push({
+      kind: 'swap-count-wrong',
+      text: `a file counts ${inode.swapped} pages in swap, its page cache has ${slots.length}`,
+      evidence: [],
+    });
   }
   for (const pfn of framesInUse()) {
     const page = rawPage(pfn);

@@ -14,6 +14,7 @@ import { alloc_signal } from './kernel/fork.ts';
 import { arch_pick_mmap_layout, mm_init } from './kernel/mm_users.ts';
 import { PF_KTHREAD } from './kernel/sched.ts';
 import type { kernel } from './kernel.ts';
+import { INIT_LIST_HEAD } from './lib/list.ts';
 import { mem_init } from './mm/page_alloc.ts';
 import { enableSwap } from './mm/swapfile.ts';
 import {
@@ -40,6 +41,8 @@ export interface BootOptions {
 function boot(options: BootOptions): void {
   const globals = process_globals_cachep.alloc();
   setRoot(ROOT_PROCESS, globals);
+  INIT_LIST_HEAD(globals.mmlist);
+  INIT_LIST_HEAD(globals.shmem_swaplist);
   mem_init();
   if (options.swapPages > 0) {
     enableSwap(options.swapPages);

@@ -65,6 +65,8 @@ export interface mm_struct extends Obj {
   /** Items of this mm on stable nodes, and all of them. */
   ksm_merging_pages: number;
   ksm_rmap_items: number;
+  /** In the list of address spaces that may have swap entries (mm/mmlist.ts). */
+  mmlist: list_head;
 }
 
 export const mm_cachep = struct<mm_struct>('mm_struct', {
@@ -101,6 +103,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   owner: 'n',
   ksm_merging_pages: 'n',
   ksm_rmap_items: 'n',
+  mmlist: 'list',
 });
 
 /**
@@ -263,6 +266,10 @@ export interface inode extends Obj {
   i_fill: number;
   /** Table number of an index of contents written back (mm/filemap.ts: content id + 1), 0 while empty. */
   i_blocks: number;
+  /** tmpfs (shmem_inode_info): pages in swap, who keeps it from eviction, and its place in shmem_swaplist. */
+  swapped: number;
+  stop_eviction: number;
+  swaplist: list_head;
 }
 
 export const inode_cachep = struct<inode>('inode', {
@@ -275,6 +282,9 @@ export const inode_cachep = struct<inode>('inode', {
   i_next: 'p',
   i_fill: 'n',
   i_blocks: 'n',
+  swapped: 'n',
+  stop_eviction: 'n',
+  swaplist: 'list',
 });
 
 export interface file extends Obj {
@@ -432,6 +442,10 @@ export interface process_globals extends Obj {
   rcu_tail: Ptr<rcu_head>;
   /** Callbacks queued and not yet run. */
   rcu_pending: number;
+  /** init_mm.mmlist: address spaces that may have swap entries. */
+  mmlist: list_head;
+  /** tmpfs inodes with pages in swap. */
+  shmem_swaplist: list_head;
 }
 
 export const process_globals_cachep = struct<process_globals>('process_globals', {
@@ -443,6 +457,8 @@ export const process_globals_cachep = struct<process_globals>('process_globals',
   rcu_head: 'p',
   rcu_tail: 'p',
   rcu_pending: 'n',
+  mmlist: 'list',
+  shmem_swaplist: 'list',
 });
 
 /** struct page; a small folio is its page. What only large folios have is in their tail pages (mm/large_folio.ts). */

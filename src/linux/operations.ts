@@ -63,6 +63,7 @@ import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { NODE_DATA } from './mm/node.ts';
 import { lru_add_drain } from './mm/swap.ts';
+import { swapoff } from './mm/swapoff.ts';
 import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
 import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
 import type { files_struct } from './mm_types.ts';
@@ -438,6 +439,10 @@ function* op_migrate(op: Operation): K<number> {
   return yield* memory_manager().migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+function* op_swapoff(_op: Operation): K<number> {
+  return yield* swapoff();
+}
+
 function* op_pin(op: Operation): K<number> {
   return yield* pinAt(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2, FOLL_WRITE));
 }
@@ -527,6 +532,7 @@ const table: Readonly<Record<string, Handler>> = {
   migrate: op_migrate,
   kswapd: op_kswapd,
   compact: op_compact,
+  swapoff: op_swapoff,
   pin: op_pin,
   unpin: op_unpin,
   device_store: op_device_store,

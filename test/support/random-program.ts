@@ -87,6 +87,8 @@ export class RandomProgram {
       if (hunger < 38) return { ...of('kswapd', 4), task: this.#kernelThread };
       if (hunger < 40) return { ...of('compact'), task: this.#kernelThread };
     }
+    if (rare === 4 && !this.#pressure && prng.below(8) === 0)
+      return { ...of('swapoff'), task: this.#kernelThread };
     const dice = prng.below(100);
     if (dice < 28) return of('store', this.#page(), prng.below(8) * 3, this.#length(2));
     if (dice < 30) return { ...of('ksm_scan', 1 + prng.below(3)), task: this.#kernelThread };

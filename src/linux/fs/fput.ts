@@ -7,6 +7,7 @@ import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { PF_KTHREAD } from '../kernel/sched.ts';
 import { freePageIndex } from '../mm/page_cache.ts';
+import { shmem_evict_inode } from '../mm/shmem_swap.ts';
 import { truncate_inode_pages } from '../mm/truncate.ts';
 import {
   address_space_cachep,
@@ -22,6 +23,7 @@ function* evict(inode: inode): K {
   const mapping = inode.i_mapping;
   if (mapping !== null) {
     yield* truncate_inode_pages(mapping, 0);
+    yield* shmem_evict_inode(inode);
     freePageIndex(inode);
     address_space_cachep.free(mapping);
   }

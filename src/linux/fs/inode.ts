@@ -5,7 +5,9 @@
  *
  * Fidelity: custom. The directory tree is one list of names; i_lock and the inode LRU are not here.
  */
+
 import { textId } from '../../sim/text.ts';
+import { INIT_LIST_HEAD } from '../lib/list.ts';
 import { address_space_cachep, type inode, inode_cachep } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 
@@ -19,6 +21,7 @@ export function alloc_inode(name: string, kind: number, size: number): inode {
   inode.i_kind = kind;
   inode.i_size = size;
   inode.i_count = 1;
+  INIT_LIST_HEAD(inode.swaplist);
   return inode;
 }
 

@@ -8,10 +8,12 @@ import type { K } from '../../sim/wait.ts';
 import { fput, get_file } from '../fs/file_table.ts';
 import { memory_manager } from '../kernel.ts';
 import { VM_BUG_ON } from '../lib/bug.ts';
+import { INIT_LIST_HEAD } from '../lib/list.ts';
 import { should_failslab } from '../mm/failslab.ts';
 import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
 import { ksm_exit } from '../mm/ksm.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
+import { mmlistRemove } from '../mm/mmlist.ts';
 import { mm_alloc_pgd } from '../mm/pgtable.ts';
 import { RLIMIT_STACK } from '../mm/util.ts';
 import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
@@ -64,6 +66,7 @@ export function mm_init(mm: mm_struct, oldmm: mm_struct | null): mm_struct {
   mm.rss_shmem = 0;
   mm.rss_swap = 0;
   mm.exe_file = null;
+  INIT_LIST_HEAD(mm.mmlist);
   mm.flags = oldmm === null ? 0 : oldmm.flags & MMF_INIT_LEGACY_MASK;
   mm.def_flags = oldmm === null ? 0 : oldmm.def_flags & VM_INIT_DEF_MASK;
   mm_alloc_pgd(mm);
@@ -117,6 +120,7 @@ export function* __mmput(mm: mm_struct): K {
   yield* memory_manager().exit_mmap(mm);
   mm_put_huge_zero_folio(mm);
   set_mm_exe_file(mm, null);
+  mmlistRemove(mm);
   yield* mmdrop(mm);
 }
 

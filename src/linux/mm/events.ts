@@ -226,6 +226,11 @@ export const trace_swap_in = tracepoint(
   { page: 'page', entry: 'x' },
   'a page was read from a swap slot',
 );
+export const trace_swapoff = tracepoint(
+  'swap:swapoff',
+  { result: 'n' },
+  'the swap area is gone, or still needed (an error)',
+);
 export const trace_migrate_begin = tracepoint(
   'migrate:begin',
   { src: 'page', dst: 'page' },

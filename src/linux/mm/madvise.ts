@@ -11,7 +11,7 @@ import { fput, get_file } from '../fs/file_table.ts';
 import { punchHole } from '../fs/open.ts';
 import { current_mm } from '../kernel/current.ts';
 import { anon_rmap, has } from '../kernel.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { address_space, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { readAhead } from './filemap.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
@@ -21,6 +21,7 @@ import { advisePageRange } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
 import {
   is_shared_maywrite,
+  linear_page_index,
   MADV_COLD,
   MADV_COLLAPSE,
   MADV_DODUMP,
@@ -80,9 +81,10 @@ import {
   vma_start_write,
 } from './mmap_lock.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
-import { shmem_mapping } from './page_cache.ts';
+import { page_cache_next_swap, page_cache_swap_entry, shmem_mapping } from './page_cache.ts';
 import type { mmu_gather } from './pgtable_types.ts';
-import { lru_add_drain } from './swap.ts';
+import { folio_put, lru_add_drain } from './swap.ts';
+import { swapinPage } from './swap_state.ts';
 import { vma_modify_flags } from './vma.ts';
 import { vma_is_sealed } from './vma_munmap.ts';
 import { find_vma, find_vma_prev } from './vma_tree.ts';
@@ -225,9 +227,27 @@ function* madvise_pageout(m: madvise_behavior): K<number> {
   return 0;
 }
 
+/** mm/madvise.c: shmem_swapin_range() v6.18: tmpfs pages in swap are read into the swap cache. */
+function* shmem_swapin_range(
+  mapping: address_space,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+): K {
+  const end_index = linear_page_index(vma, end) - 1;
+  let index = page_cache_next_swap(mapping, linear_page_index(vma, start));
+  while (index >= 0 && index <= end_index) {
+    const folio = yield* swapinPage(page_cache_swap_entry(mapping, index));
+    if (folio !== null) {
+      folio_put(folio);
+    }
+    index = page_cache_next_swap(mapping, index + 1);
+  }
+}
+
 /**
  * mm/madvise.c: madvise_willneed() v6.18. mmap_lock is dropped while a file is read: the VMA may be gone
- * afterwards. tmpfs pages are never swapped out here, so that there are none to read in.
+ * afterwards.
  */
 function* madvise_willneed(m: madvise_behavior): K<number> {
   const vma = vmaOf(m);
@@ -239,6 +259,9 @@ function* madvise_willneed(m: madvise_behavior): K<number> {
   }
   const mapping = file.f_mapping;
   if (mapping === null || shmem_mapping(mapping)) {
+    if (mapping !== null) {
+      yield* shmem_swapin_range(mapping, vma, m.start, m.end);
+    }
     lru_add_drain();
     return 0;
   }

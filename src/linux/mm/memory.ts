@@ -39,6 +39,7 @@ import {
   mm_counter_file,
 } from './mm_counter.ts';
 import { vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
+import { mmlistAddChild } from './mmlist.ts';
 import {
   __tlb_remove_folio_pages,
   tlb_delay_rmap,
@@ -615,6 +616,7 @@ function copy_nonpresent_pte(
     if (swap_duplicate(pte_to_swp_entry(orig_pte)) < 0) {
       return -EIO;
     }
+    mmlistAddChild(dst_vma.vm_mm as mm_struct, src_mm);
     // Two page tables name the slot now: no longer exclusive in either.
     if (pte_swp_exclusive(orig_pte)) {
       pte = pte_swp_clear_exclusive(orig_pte);

@@ -8,7 +8,7 @@ import { allocTable, freeTable, PTRS_PER_TABLE } from '../../sim/table.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { type address_space, type folio, type inode, mem_map } from '../mm_types.ts';
 import { FS_DISK, PAGE_SIZE } from './mm.ts';
-import { folio_alloc, folio_get, folio_try_get } from './page_alloc.ts';
+import { folio_alloc, folio_get, folio_ref_sub, folio_try_get } from './page_alloc.ts';
 import { fill_content, ZERO_CONTENT } from './page_content.ts';
 import {
   folio_set,
@@ -19,6 +19,10 @@ import {
   PG_uptodate,
 } from './page-flags.ts';
 import { folio_add_lru } from './swap.ts';
+import type { swp_entry_t } from './swap_entry.ts';
+
+/** xa_is_value(): an entry of this value or more is a swap entry, that of a tmpfs page in swap. */
+const XA_VALUE = 0x8000_0000;
 
 /** Largest page offset of the index, exclusive. */
 export const MAX_FILE_PAGES = 512 * 512 * 512;
@@ -49,14 +53,14 @@ function index_load(root: number, index: number): number {
   return word === 0 ? 0 : read_pte(word);
 }
 
-/** First entry at or after `index`, at most `last`: its index, or -1. */
-function index_next(root: number, index: number, last: number): number {
+/** First entry (of swapped pages only, if `values`) at or after `index`, at most `last`: its index, or -1. */
+function index_next(root: number, index: number, last: number, values: boolean): number {
   let at = index;
   while (root !== 0 && at <= last && at < MAX_FILE_PAGES) {
     const word = index_word(root, at, false);
     if (word === 0) {
       at = at - (at % PTRS_PER_TABLE) + PTRS_PER_TABLE;
-    } else if (read_pte(word) !== 0) {
+    } else if (read_pte(word) !== 0 && (!values || read_pte(word) >= XA_VALUE)) {
       return at;
     } else {
       at += 1;
@@ -111,12 +115,77 @@ export function file_pages(inode: inode): number {
 /** filemap_get_entry() without a reference: the folio at `index`, or null. */
 export function page_cache_lookup(mapping: address_space, index: number): folio | null {
   const pfn = index_load(mapping.i_pages, index);
-  return pfn === 0 ? null : mem_map.at(pfn - 1);
+  return pfn === 0 || pfn >= XA_VALUE ? null : mem_map.at(pfn - 1);
+}
+
+/** radix_to_swp_entry() of what stands at `index`: the swap entry of a tmpfs page, or 0. */
+export function page_cache_swap_entry(mapping: address_space, index: number): swp_entry_t {
+  const entry = index_load(mapping.i_pages, index);
+  return entry >= XA_VALUE ? entry - XA_VALUE : 0;
+}
+
+/** Index of the first swapped page of a tmpfs file at or after `index`, or -1. */
+export function page_cache_next_swap(mapping: address_space, index: number): number {
+  return index_next(mapping.i_pages, index, MAX_FILE_PAGES - 1, true);
+}
+
+/** Index of the first entry, page or swap entry, in [index, last], or -1. */
+export function page_cache_next_entry(mapping: address_space, index: number, last: number): number {
+  return index_next(mapping.i_pages, index, last, false);
+}
+
+/**
+ * mm/shmem.c: shmem_delete_from_page_cache() v6.18: the swap entry takes the place of the folio. Preconditions:
+ * folio locked. One step, under the i_pages lock.
+ */
+export function shmem_delete_from_page_cache(
+  folio: folio,
+  mapping: address_space,
+  swap: swp_entry_t,
+): void {
+  write_pte(index_word(mapping.i_pages, folio.index, true), XA_VALUE + swap);
+  folio.mapping = 0;
+  mapping.nrpages = mapping.nrpages - 1;
+  folio_ref_sub(folio, 1);
+}
+
+/**
+ * mm/shmem.c: shmem_add_to_page_cache() v6.18 of a folio that comes back from swap: it takes the place of its
+ * swap entry; false (-EEXIST) if that has gone. Preconditions: folio locked. One step, under the i_pages lock.
+ */
+export function shmem_add_to_page_cache(
+  folio: folio,
+  mapping: address_space,
+  index: number,
+  expected: swp_entry_t,
+): boolean {
+  if (page_cache_swap_entry(mapping, index) !== expected) {
+    return false;
+  }
+  folio_get(folio);
+  folio.mapping = file_mapping_word(mapping);
+  folio.index = index;
+  write_pte(index_word(mapping.i_pages, index, true), folio.pfn + 1);
+  mapping.nrpages = mapping.nrpages + 1;
+  return true;
+}
+
+/** The i_pages part of shmem_free_swap(): the entry goes if it is still `swap`. */
+export function shmemClearSwap(mapping: address_space, index: number, swap: swp_entry_t): boolean {
+  if (page_cache_swap_entry(mapping, index) !== swap) {
+    return false;
+  }
+  write_pte(index_word(mapping.i_pages, index, true), 0);
+  return true;
 }
 
 /** Index of the first page-cache folio in [index, last], or -1. */
 export function page_cache_next(mapping: address_space, index: number, last: number): number {
-  return index_next(mapping.i_pages, index, last);
+  let at = index_next(mapping.i_pages, index, last, false);
+  while (at >= 0 && page_cache_swap_entry(mapping, at) !== 0) {
+    at = index_next(mapping.i_pages, at + 1, last, false);
+  }
+  return at;
 }
 
 /** filemap_get_folio(): the folio at `index` with a reference, or NULL. */

@@ -18,6 +18,7 @@ import {
   MM_SWAPENTS,
   mm_counter_file,
 } from './mm_counter.ts';
+import { mmlistAdd } from './mmlist.ts';
 import { folio_ref_count } from './page_alloc.ts';
 import {
   folio_vma_walk,
@@ -152,6 +153,7 @@ function* try_to_unmap_one(
           page_vma_mapped_walk_done(pvmw);
           return false;
         }
+        mmlistAdd(mm);
         dec_mm_counter(mm, MM_ANONPAGES);
         inc_mm_counter(mm, MM_SWAPENTS);
         let swp_pte = swp_entry_to_pte(entry);

@@ -1,12 +1,12 @@
 /**
  * mm/shmem.c v6.18: tmpfs, memfd and MAP_SHARED|MAP_ANONYMOUS: files that live in the page cache only.
  *
- * Lock tree: mmap_lock or VMA lock, folio lock. Fidelity: dup for a fault on a page that exists or not;
- * custom for the rest: shmem pages are never swapped out, hole punching does not make faults wait.
+ * Lock tree: mmap_lock or VMA lock, folio lock. Fidelity: dup for faults (pages in swap:
+ * shmem_swap.ts); custom for the rest: hole punching does not make faults wait.
  */
 
 import type { K } from '../../sim/wait.ts';
-import { ENOMEM } from '../errno.ts';
+import { EEXIST, ENOMEM } from '../errno.ts';
 import { alloc_inode } from '../fs/inode.ts';
 import {
   type address_space,
@@ -20,10 +20,23 @@ import { should_failslab } from './failslab.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { FMODE_READ, FMODE_WRITE, FS_TMPFS, VM_OPS_SHMEM_ANON } from './mm.ts';
-import { file_pages, filemap_add_folio, filemap_get_folio, folio_mapping } from './page_cache.ts';
+import {
+  file_pages,
+  filemap_add_folio,
+  filemap_get_folio,
+  folio_mapping,
+  page_cache_swap_entry,
+} from './page_cache.ts';
 import { folio_set, PG_swapbacked, PG_uptodate } from './page-flags.ts';
+import { shmem_swapin_folio } from './shmem_swap.ts';
 import { folio_put } from './swap.ts';
-import { VM_FAULT_LOCKED, VM_FAULT_OOM, VM_FAULT_SIGBUS, type vm_fault } from './vm_fault.ts';
+import {
+  VM_FAULT_LOCKED,
+  VM_FAULT_MAJOR,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  type vm_fault,
+} from './vm_fault.ts';
 
 /**
  * mm/shmem.c: shmem_get_folio_gfp() with SGP_CACHE, as shmem_fault() calls it, v6.18: the page, locked; a
@@ -48,6 +61,18 @@ export function* shmem_fault(vmf: vm_fault): K<number> {
       }
       vmf.page = found;
       return VM_FAULT_LOCKED;
+    }
+    const swap = page_cache_swap_entry(mapping, index);
+    if (swap !== 0) {
+      const { error, folio, major } = yield* shmem_swapin_folio(mapping, index, swap);
+      if (error === -EEXIST) {
+        continue;
+      }
+      if (folio === null) {
+        return error === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+      }
+      vmf.page = folio;
+      return major ? VM_FAULT_LOCKED | VM_FAULT_MAJOR : VM_FAULT_LOCKED;
     }
     const folio = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, 0);
     if (folio === null) {

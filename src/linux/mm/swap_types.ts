@@ -2,6 +2,8 @@
 import { type Obj, struct } from '../../sim/struct.ts';
 
 export interface swap_info_struct extends Obj {
+  /** SWP_* bits. */
+  flags: number;
   /** Slots, the header slot 0 included. */
   max: number;
   /** Usable slots, and those in use. */
@@ -19,6 +21,7 @@ export interface swap_info_struct extends Obj {
 }
 
 export const swap_info_cachep = struct<swap_info_struct>('swap_info_struct', {
+  flags: 'n',
   max: 'n',
   pages: 'n',
   inuse_pages: 'n',

@@ -7,7 +7,7 @@
  * folio of the swap cache stands for it. It is free when the word is 0.
  */
 import { read_pte, write_pte } from '../../sim/cpu.ts';
-import { allocTable, PTRS_PER_TABLE } from '../../sim/table.ts';
+import { allocTable, freeTable, PTRS_PER_TABLE } from '../../sim/table.ts';
 import { EINVAL, ENOENT, ENOMEM } from '../errno.ts';
 import { VM_BUG_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import { type folio, mem_map } from '../mm_types.ts';
@@ -27,6 +27,8 @@ import { swp_entry, type swp_entry_t, swp_offset } from './swap_entry.ts';
 import { swap_info_cachep, type swap_info_struct } from './swap_types.ts';
 
 export const SWAP_HAS_CACHE = 0x4000_0000;
+/** Slots may be handed out. */
+export const SWP_WRITEOK = 1 << 1;
 const SWAP_MAP_MAX = 0x3fff_ffff;
 
 /** The swap area, or null without swap. */
@@ -40,6 +42,7 @@ export function enableSwap(pages: number): void {
   si.max = pages + 1;
   si.pages = pages;
   si.cluster_next = 1;
+  si.flags = SWP_WRITEOK;
   si.swap_map = allocTable();
   si.swap_cache = allocTable();
   si.contents = allocTable();
@@ -88,17 +91,21 @@ export const swap_entry_swapped = (entry: swp_entry_t): boolean => swap_count(en
 /** get_nr_swap_pages(). */
 export function get_nr_swap_pages(): number {
   const si = swap_info();
-  return si === null ? 0 : si.pages - si.inuse_pages;
+  return si === null || (si.flags & SWP_WRITEOK) === 0 ? 0 : si.pages - si.inuse_pages;
 }
 
 /** vm_swap_full(): less than half of the swap space is free. */
 export function vm_swap_full(): boolean {
   const si = swap_info();
-  return si !== null && get_nr_swap_pages() * 2 < si.pages;
+  const writable = si !== null && (si.flags & SWP_WRITEOK) !== 0;
+  return writable && get_nr_swap_pages() * 2 < si.pages;
 }
 
 /** A free slot with SWAP_HAS_CACHE set, or 0. */
 function scan_swap_map(si: swap_info_struct): swp_entry_t {
+  if ((si.flags & SWP_WRITEOK) === 0) {
+    return 0;
+  }
   for (let i = 0; i < si.pages; i++) {
     const offset = 1 + ((si.cluster_next - 1 + i) % si.pages);
     const entry = swp_entry(0, offset);
@@ -198,6 +205,35 @@ export function folio_alloc_swap(folio: folio): number {
   }
   swap_cache_add_folio(folio, entry);
   return 0;
+}
+
+/** si->swap_map of a slot: users and SWAP_HAS_CACHE; 0: free, or there is no area. */
+export function swap_map_at(entry: swp_entry_t): number {
+  const si = swap_info();
+  return si === null ? 0 : read_slot(si.swap_map, entry);
+}
+
+/** swap_shmem_alloc(): the page cache of a tmpfs file names the slot, and nobody else ever does. */
+export function swap_shmem_alloc(entry: swp_entry_t): void {
+  const si = entry_info();
+  if (si !== null) {
+    write_slot(si.swap_map, entry, read_slot(si.swap_map, entry) + 1);
+  }
+}
+
+/** The end of swapoff: gives the tables of an area back that nobody uses. */
+export function releaseSwapArea(si: swap_info_struct): void {
+  NODE_DATA().swap_info = null;
+  for (const directory of [si.swap_map, si.swap_cache, si.contents]) {
+    for (let i = 0; i < PTRS_PER_TABLE; i++) {
+      const table = read_pte(directory * PTRS_PER_TABLE + i);
+      if (table !== 0) {
+        freeTable(table);
+      }
+    }
+    freeTable(directory);
+  }
+  swap_info_cachep.free(si);
 }
 
 /** swapcache_prepare(): reserves the cache of a slot in use; false if somebody has it or the slot is free. */

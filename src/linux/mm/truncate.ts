@@ -5,6 +5,7 @@
  * Fidelity: dup (order, second unmapping after the removal), custom (batches).
  */
 import type { K } from '../../sim/wait.ts';
+import { EEXIST } from '../errno.ts';
 import type { address_space, inode } from '../mm_types.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { folio_mapped } from './large_folio.ts';
@@ -14,12 +15,15 @@ import {
   filemap_get_folio,
   folio_mapping,
   MAX_FILE_PAGES,
-  page_cache_next,
+  page_cache_next_entry,
+  page_cache_swap_entry,
   readDisk,
+  shmem_mapping,
   writeDisk,
 } from './page_cache.ts';
 import { store_content } from './page_content.ts';
-import { folio_cancel_dirty } from './page-writeback.ts';
+import { folio_cancel_dirty, folio_mark_dirty } from './page-writeback.ts';
+import { shmem_free_swap, shmem_swapin_folio } from './shmem_swap.ts';
 import { folio_put } from './swap.ts';
 import { unmap_mapping_folio, unmap_mapping_range } from './unmap_mapping.ts';
 
@@ -32,7 +36,7 @@ export function* truncate_inode_pages_range(
   lstart: number,
   lend: number,
 ): K {
-  if (mapping.nrpages === 0) {
+  if (mapping.nrpages === 0 && !shmem_mapping(mapping)) {
     return;
   }
   const start = Math.ceil(lstart / PAGE_SIZE);
@@ -50,8 +54,12 @@ export function* truncate_inode_pages_range(
       yield* zeroPartOfPage(mapping, tail, 0, (lend + 1) % PAGE_SIZE);
     }
   }
-  let index = page_cache_next(mapping, start, end - 1);
+  let index = page_cache_next_entry(mapping, start, end - 1);
   while (index >= 0) {
+    const swap = page_cache_swap_entry(mapping, index);
+    if (swap !== 0) {
+      shmem_free_swap(mapping, index, swap);
+    }
     const folio = filemap_get_folio(mapping, index);
     if (folio !== null) {
       yield* folio_lock(folio);
@@ -68,19 +76,35 @@ export function* truncate_inode_pages_range(
       folio_unlock(folio);
       folio_put(folio);
     }
-    index = page_cache_next(mapping, index, end - 1);
+    index = page_cache_next_entry(mapping, index, end - 1);
   }
 }
 
 /** truncate_inode_partial_folio(): zeroes part of a page that stays. */
 function* zeroPartOfPage(mapping: address_space, index: number, offset: number, length: number): K {
-  const folio = filemap_get_folio(mapping, index);
+  let folio = filemap_get_folio(mapping, index);
+  const swap = folio === null ? page_cache_swap_entry(mapping, index) : 0;
+  if (swap !== 0) {
+    // shmem_get_partial_folio(): what stays of a page in swap has to come back.
+    const back = yield* shmem_swapin_folio(mapping, index, swap);
+    if (back.error === -EEXIST) {
+      yield* zeroPartOfPage(mapping, index, offset, length);
+      return;
+    }
+    folio = back.folio;
+    if (folio !== null) {
+      folio_unlock(folio);
+    }
+  }
   if (folio === null) {
     return;
   }
   yield* folio_lock(folio);
   if (folio_mapping(folio) === mapping) {
     yield* folio_wait_writeback(folio);
+    if (shmem_mapping(mapping)) {
+      folio_mark_dirty(folio);
+    }
     folio.content = store_content(folio.content, offset, length, 0);
   }
   folio_unlock(folio);

@@ -26,7 +26,7 @@ import {
   folio_ref_unfreeze,
   free_frozen_pages,
 } from './page_alloc.ts';
-import { __filemap_remove_folio, folio_mapping } from './page_cache.ts';
+import { __filemap_remove_folio, folio_mapping, shmem_mapping } from './page_cache.ts';
 import {
   folio_clear,
   folio_set,
@@ -48,6 +48,7 @@ import {
 import { folio_clear_dirty_for_io, folio_mark_dirty } from './page-writeback.ts';
 import { folio_maybe_dma_pinned, folio_referenced } from './rmap.ts';
 import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap_unmap.ts';
+import { shmem_writeout } from './shmem_swap.ts';
 import { folio_putback_lru } from './swap.ts';
 import { folio_is_file_lru } from './swap_lru.ts';
 import {
@@ -92,25 +93,32 @@ function* folio_check_references(folio: folio): K<number> {
 }
 
 /**
- * mm/vmscan.c: pageout() and mm/page_io.c: swap_writeout() v6.18 for a swap-cache folio. True: written, and
- * the folio is unlocked; false: kept, still locked. Preconditions: folio locked and dirty.
+ * mm/vmscan.c: pageout() and mm/page_io.c: swap_writeout() v6.18 for a folio of the swap cache or of tmpfs: written, and
+ * unlocked ('success'), or kept, still locked. Preconditions: folio locked and dirty.
  */
-function* pageout(folio: folio): K<boolean> {
-  // is_page_cache_freeable(): isolation and swap cache.
+function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
+  // is_page_cache_freeable(): isolation and cache.
   if (folio_ref_count(folio) !== 2) {
-    return false;
+    return 'keep';
   }
   if (!folio_clear_dirty_for_io(folio)) {
-    return false;
+    return 'keep';
   }
   folio_set(folio, PG_reclaim);
+  const mapping = folio_mapping(folio);
+  if (mapping !== null && shmem_mapping(mapping)) {
+    if (!(yield* shmem_writeout(folio, mapping))) {
+      folio_clear(folio, PG_reclaim);
+      return 'activate';
+    }
+  }
   if (folio_free_swap(folio)) {
     // Nobody names the slot any more: no need to write.
     folio_unlock(folio);
     if (!folio_test_writeback(folio)) {
       folio_clear(folio, PG_reclaim);
     }
-    return true;
+    return 'success';
   }
   const entry = folio.private;
   folio_start_writeback(folio);
@@ -119,7 +127,7 @@ function* pageout(folio: folio): K<boolean> {
   trace_swap_out({ page: folio, entry });
   folio_end_writeback(folio);
   folio_clear(folio, PG_reclaim);
-  return true;
+  return 'success';
 }
 
 /**
@@ -214,7 +222,7 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
     return keepFolio(folio, true, true);
   }
   if (folio_test_dirty(folio)) {
-    if (folio_is_file_lru(folio) || !folio_test_swapcache(folio)) {
+    if (folio_is_file_lru(folio)) {
       // Left to the flusher threads; reclaimed once it is clean.
       folio_set(folio, PG_reclaim);
       return keepFolio(folio, true, true);
@@ -222,8 +230,9 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
     if (references === FOLIOREF_RECLAIM_CLEAN) {
       return keepFolio(folio, false, true);
     }
-    if (!(yield* pageout(folio))) {
-      return keepFolio(folio, false, true);
+    const written = yield* pageout(folio);
+    if (written !== 'success') {
+      return keepFolio(folio, written === 'activate', true);
     }
     if (folio_test_writeback(folio) || folio_test_dirty(folio)) {
       return keepFolio(folio, false, false);

@@ -1,6 +1,8 @@
 /** What tasks of the page side wait for. */
+import { cpu } from '../../sim/cpu.ts';
+import { GRANULE } from '../../sim/struct.ts';
 import { waitCondition } from '../../sim/wait.ts';
-import { mem_map } from '../mm_types.ts';
+import { type inode, mem_map } from '../mm_types.ts';
 import { PG_locked, PG_writeback } from './page-flags.ts';
 
 /** `at` is a pfn. */
@@ -11,4 +13,9 @@ export const folio_unlocked = waitCondition(
 export const folio_no_writeback = waitCondition(
   'folio writeback',
   (_task, at) => (mem_map.at(at).flags & PG_writeback) === 0,
+);
+/** `at` is the address of an inode that swapoff may be working on. */
+export const shmem_eviction_allowed = waitCondition(
+  'shmem eviction',
+  (_task, at) => (cpu.handles[at / GRANULE] as inode).stop_eviction === 0,
 );
