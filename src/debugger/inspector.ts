@@ -60,7 +60,8 @@ export class Inspector {
   readonly #locks: LockIndex;
   readonly #filter: EventFilter;
   readonly #pages: PageList;
-  readonly #lines: readonly string[];
+  /** Lines of the scenario. */
+  readonly lines: readonly string[];
   readonly #history: Selection[] = [];
   #selection: Selection = NOTHING_SELECTED;
   /** The user chose the task; else it follows the task that runs. */
@@ -74,7 +75,7 @@ export class Inspector {
     this.#locks = new LockIndex(machine);
     this.#filter = new EventFilter(machine);
     this.#pages = new PageList(machine, this.#changes);
-    this.#lines = run.scenario.source.text.split('\n');
+    this.lines = run.scenario.source.text.split('\n');
   }
 
   // ---------------------------------------------------------------- where we are
@@ -137,7 +138,7 @@ export class Inspector {
 
   /** Line of the scenario, from 1; empty outside it. */
   lineText(line: number): string {
-    return (this.#lines[line - 1] ?? '').trim().slice(0, 300);
+    return (this.lines[line - 1] ?? '').trim().slice(0, 300);
   }
 
   /** What a location may be: functions, then events. */

@@ -70,6 +70,9 @@ export const commandTable: readonly CommandSpec[] = [
   ...sessionCommands,
 ];
 
+/** Statements that do something: blank lines, comments and the head do not. */
+const DOES: ReadonlySet<string> = new Set(['operation', 'race', 'expect', 'print', 'command']);
+
 /** A breakpoint that stops a run, and what was hit. */
 interface Hit {
   readonly breakpoint: Breakpoint;
@@ -393,7 +396,7 @@ export class Session implements SessionView {
           }
         }
         if (ended !== '') return this.#end(ended);
-        if (verb.done()) return this.#end('');
+        if (verb.done()) return this.#end(verb.report?.() ?? '');
       }
     } catch (error) {
       if (error instanceof ScenarioError) {
@@ -647,7 +650,24 @@ export class Session implements SessionView {
   }
 
   source(): SourceView {
-    return this.inspector.source(this.frameIndex, this.breakpoints);
+    const view = this.inspector.source(this.frameIndex, this.breakpoints);
+    return view.line > 0 ? view : this.#scenarioSource(view);
+  }
+
+  /** Outside the kernel: the scenario, and the statement that runs or comes next. */
+  #scenarioSource(view: SourceView): SourceView {
+    const state = this.driverState();
+    const { statements } = this.run.scenario;
+    let next = state.at;
+    while (next < statements.length && !DOES.has(statements[next]?.kind ?? '')) next++;
+    const line = state.flight?.operation.span.line ?? statements[next]?.span.line ?? 0;
+    return {
+      ...view,
+      file: this.options.file,
+      line,
+      lines: this.inspector.lines,
+      isScenario: true,
+    };
   }
 
   tasks(): readonly TaskView[] {

@@ -12,6 +12,8 @@ export interface Verb {
   readonly done: () => boolean;
   /** Task that alone may run while this verb is in progress, or 0. */
   readonly only: number;
+  /** What to say when it came to its own end; empty for nothing. */
+  readonly report?: () => string;
 }
 
 interface Place {
@@ -52,7 +54,12 @@ export function nextVerb(machine: Machine, count: number, only: number): Verb {
 }
 
 /** Runs until the selected frame has returned. */
-export function finishVerb(machine: Machine, depth: number, only: number): Verb {
+export function finishVerb(
+  machine: Machine,
+  depth: number,
+  only: number,
+  returned: () => string,
+): Verb {
   const from = here(machine);
   const op = from.task === 0 ? 0 : machine.block(from.task).op;
   return {
@@ -64,6 +71,7 @@ export function finishVerb(machine: Machine, depth: number, only: number): Verb 
       if (now.task === from.task && now.depth < depth) return true;
       return from.task === 0 || machine.block(from.task).op !== op;
     },
+    report: () => returned(),
   };
 }
 

@@ -44,8 +44,10 @@ export interface FrameView {
 export interface SourceView {
   readonly file: string;
   readonly fn: string;
-  /** 1-based line about to be executed; 0 when no task is inside the kernel. */
+  /** 1-based line about to be executed; 0 when there is none. */
   readonly line: number;
+  /** The task is not in the kernel: `lines` are the scenario's, `line` the statement that comes next. */
+  readonly isScenario: boolean;
   readonly lines: readonly string[];
   readonly breakpoints: readonly {
     readonly line: number;

@@ -157,6 +157,13 @@ function find(ui: Ui, direction: number, skip: number): void {
 
 function toggleBreakpoint(ui: Ui, line: number): void {
   const source = ui.session.source();
+  if (source.isScenario) {
+    ui.note = {
+      role: 'hint',
+      text: 'A breakpoint sits in the kernel: break FUNCTION or SYSTEM:EVENT.',
+    };
+    return;
+  }
   const existing = source.breakpoints.find((point) => point.line === line);
   if (existing) ui.execute(`delete ${existing.id}`);
   else if (source.file !== '') ui.execute(`break ${source.file}:${line}`);

@@ -190,6 +190,7 @@ export class FakeSession implements SessionView {
       file: SOURCE_FILE,
       fn: 'rmap_walk_anon',
       line: this.line,
+      isScenario: false,
       lines: SOURCE_LINES,
       breakpoints: this.#breakpoints,
       locals: [

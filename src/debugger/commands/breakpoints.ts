@@ -34,7 +34,7 @@ function partsOf(args: string): Parts {
 /** A line of the file shown; without a number the one about to run. */
 function hereLocation(session: Session, line = ''): string {
   const source = session.source();
-  if (source.line === 0)
+  if (source.line === 0 || source.isScenario)
     throw new CommandError('no kernel function is running here: give a location');
   return `${source.file}:${line === '' ? source.line : line}`;
 }
@@ -133,6 +133,17 @@ export const breakpointCommands: readonly CommandSpec[] = [
         log: null,
       });
       session.print(`Watchpoint ${breakpoint.id}: ${breakpoint.spec}`);
+    },
+  },
+  {
+    names: ['rwatch', 'awatch'],
+    group: 'breakpoints',
+    usage: 'EXPR',
+    help: 'not possible: reads leave no record (watch stops at writes, break at the functions that read)',
+    run: () => {
+      throw new CommandError(
+        'a read of simulated memory leaves no record, so it cannot stop a run: watch EXPR stops when the value changes; break FUNCTION, or an event such as rmap:walk_visit, stops at those that read',
+      );
     },
   },
   {

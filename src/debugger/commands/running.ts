@@ -2,6 +2,7 @@
 
 import { resolveLocation } from '../breakpoints.ts';
 import { CommandError, type CommandSpec, countOf } from '../command-table.ts';
+import { returnedFrom } from '../returned.ts';
 import type { Session } from '../session.ts';
 import {
   continueVerb,
@@ -13,6 +14,7 @@ import {
   reverseStepTarget,
   stepVerb,
 } from '../verbs.ts';
+import { restart } from './session.ts';
 
 /** Task that stepping keeps to: the selected one inside a race, unless locking is off. */
 function steppedTask(session: Session): number {
@@ -26,6 +28,29 @@ function currentDepth(session: Session): number {
   const frame = frames[frames.length - 1 - session.frameIndex];
   if (frame === undefined) throw new CommandError('no kernel function is running here');
   return frame.depth;
+}
+
+/** What to ask when the selected function has returned. */
+function returned(session: Session): () => string {
+  const frame = session.inspector.frames().length - 1 - session.frameIndex;
+  return returnedFrom(session.machine, session.inspector.selectedTask(), frame);
+}
+
+/** A breakpoint that goes at the next stop. */
+function stopAt(session: Session, command: string, args: string): void {
+  const spec = args.trim();
+  if (spec === '') throw new CommandError(`${command} needs a location`);
+  session.breakpoints.add({
+    ...resolveLocation(spec),
+    spec,
+    watched: null,
+    condition: null,
+    task: null,
+    temporary: true,
+    untilStop: true,
+    log: null,
+  });
+  session.rearm();
 }
 
 /** `STEP`, a mark's name, `begin`, `end`, `+N` or `-N`. */
@@ -87,10 +112,12 @@ export const runningCommands: readonly CommandSpec[] = [
     names: ['finish', 'fin'],
     group: 'running',
     usage: '',
-    help: 'run until the selected function has returned',
+    help: 'run until the selected function has returned; prints what it returned when the call keeps it',
     repeats: true,
     run: (session) =>
-      session.begin(finishVerb(session.machine, currentDepth(session), steppedTask(session))),
+      session.begin(
+        finishVerb(session.machine, currentDepth(session), steppedTask(session), returned(session)),
+      ),
   },
   {
     names: ['continue', 'c'],
@@ -112,18 +139,7 @@ export const runningCommands: readonly CommandSpec[] = [
     usage: 'LOCATION',
     help: 'run until a function, file:line or event is reached',
     run: (session, args) => {
-      if (args.trim() === '') throw new CommandError('until needs a location');
-      session.breakpoints.add({
-        ...resolveLocation(args.trim()),
-        spec: args.trim(),
-        watched: null,
-        condition: null,
-        task: null,
-        temporary: true,
-        untilStop: true,
-        log: null,
-      });
-      session.rearm();
+      stopAt(session, 'until', args);
       session.begin(continueVerb());
     },
     complete: (session) => session.inspector.locations(),
@@ -183,6 +199,34 @@ export const runningCommands: readonly CommandSpec[] = [
     help: 'go back to the previous stop of a breakpoint, or to the beginning',
     repeats: true,
     run: (session) => session.reverseContinue(),
+  },
+  {
+    names: ['reverse-until', 'reverse-advance'],
+    group: 'reverse',
+    usage: 'LOCATION',
+    help: 'go back to where a function, file:line or event was reached, or to a breakpoint before that',
+    run: (session, args) => {
+      stopAt(session, 'reverse-until', args);
+      session.reverseContinue();
+    },
+    complete: (session) => session.inspector.locations(),
+  },
+  {
+    names: ['run', 'r'],
+    group: 'running',
+    usage: '',
+    help: 'start the scenario again and run to the first stop; breakpoints stay',
+    run: (session) => {
+      session.restart(session.kernel);
+      session.begin(continueVerb());
+    },
+  },
+  {
+    names: ['start', 'starti'],
+    group: 'running',
+    usage: '',
+    help: 'start the scenario again and stop before its first statement; breakpoints stay',
+    run: (session) => restart(session, session.kernel),
   },
   {
     names: ['back'],

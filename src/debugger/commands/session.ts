@@ -32,7 +32,8 @@ function help(session: Session, args: string): void {
   }
 }
 
-function restart(session: Session, kernel: string): void {
+/** Starts again, and says where that is. */
+export function restart(session: Session, kernel: string): void {
   session.restart(kernel);
   session.print(`${session.status().stop}, step ${session.machine.step}; c runs it`, 'stop');
 }
@@ -73,13 +74,6 @@ export const sessionCommands: readonly CommandSpec[] = [
       if (args.trim() === '') session.print(session.kernel);
       else restart(session, args.trim());
     },
-  },
-  {
-    names: ['run', 'r'],
-    group: 'session',
-    usage: '',
-    help: 'start the scenario again from the beginning; breakpoints stay',
-    run: (session) => restart(session, session.kernel),
   },
   {
     names: ['set'],

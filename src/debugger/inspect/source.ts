@@ -17,7 +17,15 @@ export interface SourceBreakpoint {
   readonly sites: readonly number[];
 }
 
-const NOWHERE: SourceView = { file: '', fn: '', line: 0, lines: [], breakpoints: [], locals: [] };
+const NOWHERE: SourceView = {
+  file: '',
+  fn: '',
+  line: 0,
+  isScenario: false,
+  lines: [],
+  breakpoints: [],
+  locals: [],
+};
 
 /** The frame that the selection looks at, or null when its task is not in the kernel. */
 export function selectedFrame(machine: Machine, selection: Selection): Frame | null {
@@ -40,6 +48,7 @@ export function sourceView(
       file: site.file,
       fn: site.fn,
       line: site.line,
+      isScenario: false,
       lines: sourceLines(site.file) ?? [],
       breakpoints: breakpointsIn(site.file, breakpoints),
       locals: localsView(selection.task, frame, site, changes),

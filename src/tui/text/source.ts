@@ -27,12 +27,22 @@ export function sourceSheet(view: SourceView, glyphs: Glyphs): Sheet {
       return row(spans);
     },
   };
+  if (view.isScenario) return scenarioSheet(view, lines);
   const place = view.fn === '' ? view.file : `${view.file}:${view.line} ${view.fn}()`;
   return sheet([lines], {
     home: view.line - 1,
     insist: true,
     subtitle: view.lines.length === 0 ? 'no task is in the kernel' : place,
     foot: view.locals.length === 0 ? [] : localRows(view.locals),
+  });
+}
+
+/** No task is in the kernel: what the scenario does next. */
+function scenarioSheet(view: SourceView, lines: Block): Sheet {
+  return sheet([lines], {
+    home: view.line - 1,
+    insist: true,
+    subtitle: view.line > 0 ? `next: ${view.file}:${view.line}` : `${view.file}, at its end`,
   });
 }
 
