@@ -1,6 +1,12 @@
 /** Reading what the user names on the command line, with errors that say what to do instead. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { didYouMean } from '../scenario/suggest.ts';
+
+/** What the commands source and screen read and write. */
+export const sessionFiles = {
+  read: (name: string): string => readFileSync(name, 'utf8'),
+  write: (name: string, text: string): void => writeFileSync(name, text),
+};
 
 /** Bad usage or bad input: printed without a stack, exit code 2. */
 export class UsageError extends Error {

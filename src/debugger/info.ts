@@ -268,6 +268,15 @@ const aliases: Readonly<Record<string, string>> = {
   meminfo: 'pages',
 };
 
+/** The lines of one table. */
+export function tableLines(session: Session, name: string): readonly string[] {
+  const kept = session.takeOutput();
+  infos[name]?.(session, '');
+  const lines = session.takeOutput().map((line) => line.text);
+  for (const { role, text } of kept) session.print(text, role);
+  return lines;
+}
+
 /** Runs `info NAME`; an unambiguous prefix will do. */
 export function infoCommands(session: Session, args: string): void {
   const [word = '', ...rest] = args.trim().split(/\s+/);

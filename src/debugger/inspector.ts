@@ -24,7 +24,8 @@ import { Changes } from './inspect/changes.ts';
 import { EventFilter, eventFields, eventsView } from './inspect/events.ts';
 import { LockIndex } from './inspect/lock-index.ts';
 import { locksView } from './inspect/locks.ts';
-import { mmOfTask } from './inspect/objects.ts';
+import { memoryLines } from './inspect/memory.ts';
+import { looking, mmOfTask } from './inspect/objects.ts';
 import { pageView } from './inspect/page.ts';
 import { PageList } from './inspect/page-rows.ts';
 import { pageTablesView } from './inspect/page-tables.ts';
@@ -85,6 +86,12 @@ export class Inspector {
     this.#changes.remember(this.selection());
     this.#pages.forget();
     this.#followed = true;
+  }
+
+  /** Nothing counts as changed: another position was looked at in between. */
+  forgetChanges(): void {
+    this.#changes.forget();
+    this.#pages.forget();
   }
 
   /** The task that parked last, or 0. */
@@ -278,6 +285,12 @@ export class Inspector {
     const page = entry?.page === null ? null : this.page();
     for (const field of page?.fields ?? []) lines.push(`  PAGE ${field.name} = ${field.value}`);
     return lines;
+  }
+
+  /** What a process would read from an address on: runs of equal bytes of each page. */
+  memory(process: string, address: number, pages: number): readonly string[] {
+    const mm = this.#mmOf(process);
+    return mm === null ? [] : looking(this.machine, () => memoryLines(mm, address, pages));
   }
 
   rmap(process: string, address: number): readonly string[] {

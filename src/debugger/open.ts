@@ -13,6 +13,7 @@ import { eventLog } from '../sim/event.ts';
 import type { Machine, Operation } from '../sim/machine.ts';
 import { plannedChoices, refuseMismatch, type Schedule, ScheduleError } from '../sim/schedule.ts';
 import { Session } from './session.ts';
+import type { SessionFiles } from './session-options.ts';
 
 export interface OpenOptions {
   readonly file: string;
@@ -24,6 +25,7 @@ export interface OpenOptions {
   readonly schedule?: Schedule;
   readonly touch?: TouchPolicy;
   readonly stopOnFinding?: boolean;
+  readonly files?: SessionFiles;
   /**
    * Nobody will look back: a recorded program longer than LONG keeps neither history nor events, and
    * its session only goes forward.
@@ -120,6 +122,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
     kernel,
     keepsEvents: !long,
     ...(options.stopOnFinding === undefined ? {} : { stopOnFinding: options.stopOnFinding }),
+    ...(options.files === undefined ? {} : { files: options.files }),
     boot: (name) => {
       if (options.schedule !== undefined) {
         const refusal = refuseMismatch(options.schedule, name, hashText(text));

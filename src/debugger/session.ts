@@ -22,9 +22,12 @@ import { breakpointCommands } from './commands/breakpoints.ts';
 import { dataCommands } from './commands/data.ts';
 import { runningCommands } from './commands/running.ts';
 import { sessionCommands } from './commands/session.ts';
+import { completions } from './completions.ts';
 import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
 import { Inspector } from './inspector.ts';
+import { nextLine } from './next-statement.ts';
 import { ReverseSearch } from './reverse-search.ts';
+import type { SessionOptions } from './session-options.ts';
 import type { Verb } from './verbs.ts';
 import type {
   AnonVmaView,
@@ -45,33 +48,12 @@ import type {
   WalkView,
 } from './view.ts';
 
-/** What makes a session: a machine freshly booted and the driver of its scenario. */
-export interface SessionParts {
-  readonly machine: Machine;
-  readonly run: ScenarioRun;
-}
-
-export interface SessionOptions {
-  readonly title: string;
-  readonly file: string;
-  /** Boots a machine and its driver for a kernel; called again by `kernel NAME`. Throws for an unknown name. */
-  readonly boot: (kernel: string) => SessionParts;
-  readonly kernel: string;
-  /** Whether a finding stops a run. */
-  readonly stopOnFinding?: boolean;
-  /** Whether events are kept; default true. */
-  readonly keepsEvents?: boolean;
-}
-
 export const commandTable: readonly CommandSpec[] = [
   ...runningCommands,
   ...breakpointCommands,
   ...dataCommands,
   ...sessionCommands,
 ];
-
-/** Statements that do something: blank lines, comments and the head do not. */
-const DOES: ReadonlySet<string> = new Set(['operation', 'race', 'expect', 'print', 'command']);
 
 /** A breakpoint that stops a run, and what was hit. */
 interface Hit {
@@ -93,8 +75,8 @@ export class Session implements SessionView {
   frameIndex = 0;
   schedulerLocking: 'off' | 'on' | 'step' = 'step';
   stopOnFinding: boolean;
-  /** Expectations that failed. */
-  failures = 0;
+  /** Steps of the expectations that failed. */
+  #failed: number[] = [];
   /** Commands and statements that mean nothing here: faults of what the user wrote. */
   mistakes = 0;
   /** `FILE:LINE: ` while a statement of the scenario is carried out. */
@@ -112,6 +94,8 @@ export class Session implements SessionView {
   /** Output of expect and print statements already shown. */
   readonly #statementsDone = new Map<number, number>();
   #pendingCommands: string[] = [];
+  /** Lines of `source` that are not executed yet: a verb among them runs first. */
+  #script: { readonly text: string; readonly at: string }[] = [];
   /** reverse-continue in progress. */
   #search: ReverseSearch | null = null;
   /** Positions before each jump, for back and forward. */
@@ -142,6 +126,7 @@ export class Session implements SessionView {
     this.#stop = `${this.options.title} on ${kernel}`;
     this.#findingsSeen = 0;
     this.#statementsDone.clear();
+    this.#failed = [];
     this.marks.clear();
     this.#past.length = 0;
     this.#future.length = 0;
@@ -229,22 +214,7 @@ export class Session implements SessionView {
   }
 
   complete(line: string, cursor: number): readonly Completion[] {
-    const before = line.slice(0, cursor);
-    const space = before.search(/\s/);
-    if (space < 0) {
-      return commandTable
-        .filter((c) => c.names[0].startsWith(before))
-        .map((c) => ({ text: c.names[0], help: c.help }));
-    }
-    const command = this.findCommand(before.slice(0, space));
-    if (command?.complete === undefined) return [];
-    const word = /[^\s]*$/.exec(before)?.[0] ?? '';
-    const found: Completion[] = [];
-    for (const text of command.complete(this)) {
-      if (text.startsWith(word)) found.push({ text, help: '' });
-      if (found.length >= 200) break;
-    }
-    return found;
+    return completions(this, line, cursor);
   }
 
   // ---------------------------------------------------------------- breakpoints
@@ -363,6 +333,11 @@ export class Session implements SessionView {
     return this.options.keepsEvents ?? true;
   }
 
+  /** Expectations of the scenario that failed. */
+  get failures(): number {
+    return this.#failed.length;
+  }
+
   get busy(): boolean {
     return this.#verb !== null;
   }
@@ -472,7 +447,7 @@ export class Session implements SessionView {
       return;
     }
     if (isTrue(value)) return;
-    this.failures++;
+    this.#failed.push(this.machine.step);
     const parts = this.inspector.explain(statement.expr, this.scope());
     this.print(
       `${this.options.file}:${statement.span.line}: expectation failed: ${this.sourceText(statement.expr)}${parts}`,
@@ -545,7 +520,28 @@ export class Session implements SessionView {
     const commands = this.#pendingCommands;
     this.#pendingCommands = [];
     for (const line of commands) this.execute(line);
+    this.#runScript();
     return 'stopped';
+  }
+
+  /** Executes the lines of a file, those after a verb when it has stopped. A mistake drops the rest. */
+  runFile(name: string, text: string): void {
+    const lines = text.split('\n').map((line, i) => ({ text: line, at: `${name}:${i + 1}: ` }));
+    this.#script = [...lines.filter((line) => !/^\s*(#|$)/.test(line.text)), ...this.#script];
+    this.#runScript();
+  }
+
+  #runScript(): void {
+    while (this.#verb === null) {
+      const line = this.#script.shift();
+      if (line === undefined) return;
+      const before = this.mistakes;
+      const origin = this.#origin;
+      this.#origin = line.at;
+      this.execute(line.text);
+      this.#origin = origin;
+      if (this.mistakes > before) this.#script = [];
+    }
   }
 
   #stopped(text: string): void {
@@ -599,6 +595,11 @@ export class Session implements SessionView {
       this.machine.truncate();
       this.inspector.forget();
       this.run.restore(this.machine.slices.at(-1)?.driver);
+      // What is no longer history did not happen.
+      this.#failed = this.#failed.filter((step) => step <= this.machine.step);
+      for (const [at, step] of this.#statementsDone) {
+        if (step > this.machine.step) this.#statementsDone.delete(at);
+      }
       this.#finished = false;
     }
     this.run.choose(task);
@@ -656,18 +657,9 @@ export class Session implements SessionView {
 
   /** Outside the kernel: the scenario, and the statement that runs or comes next. */
   #scenarioSource(view: SourceView): SourceView {
-    const state = this.driverState();
-    const { statements } = this.run.scenario;
-    let next = state.at;
-    while (next < statements.length && !DOES.has(statements[next]?.kind ?? '')) next++;
-    const line = state.flight?.operation.span.line ?? statements[next]?.span.line ?? 0;
-    return {
-      ...view,
-      file: this.options.file,
-      line,
-      lines: this.inspector.lines,
-      isScenario: true,
-    };
+    const { options, inspector } = this;
+    const line = nextLine(this.run.scenario.statements, this.driverState());
+    return { ...view, file: options.file, line, lines: inspector.lines, isScenario: true };
   }
 
   tasks(): readonly TaskView[] {

@@ -163,7 +163,13 @@ export class ScenarioRun {
   readonly #options: RunOptions;
   readonly #reports = new Map<string, Report>();
   /** Recorded calls left out because nothing simulates them: name to count. */
-  readonly unsimulated = new Map<string, number>();
+  get unsimulated(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { name } of this.#left) counts.set(name, (counts.get(name) ?? 0) + 1);
+    return counts;
+  }
+
+  #left: { readonly name: string; readonly step: number }[] = [];
   state: RunState = start;
   /** A task the user chose to run next in the current race, or 0. */
   #chosen = 0;
@@ -200,6 +206,7 @@ export class ScenarioRun {
   /** Goes back to a state that was handed to Machine.run() as `driver`. */
   restore(state: unknown): void {
     this.state = (state as RunState | undefined) ?? start;
+    this.#left = this.#left.filter(({ step }) => step <= this.machine.step);
     for (const [key, report] of this.#reports) {
       if (report.step > this.machine.step) this.#reports.delete(key);
     }
@@ -368,7 +375,7 @@ export class ScenarioRun {
   /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
   #unsimulated(operation: Operation): void {
     if (operation.origin === 'script') throw this.#notSimulated(operation);
-    this.unsimulated.set(operation.callee, (this.unsimulated.get(operation.callee) ?? 0) + 1);
+    this.#left.push({ name: operation.callee, step: this.machine.step });
     this.passStatement();
   }
 

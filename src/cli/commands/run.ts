@@ -5,7 +5,7 @@ import { formatScenarioError } from '../../scenario/errors.ts';
 import { parseSchedule } from '../../sim/schedule.ts';
 import { EXIT_OK, EXIT_USAGE } from '../exit-codes.ts';
 import { tellFailure } from '../failure.ts';
-import { readScenarioText } from '../files.ts';
+import { readScenarioText, sessionFiles } from '../files.ts';
 import { Headless } from '../headless.ts';
 import { type CommonOptions, withScenario } from '../options.ts';
 import { writeJson } from '../output.ts';
@@ -85,6 +85,7 @@ async function runFile(
     file,
     ...(args.touch === undefined ? {} : { touch: args.touch }),
     stopOnFinding: false,
+    files: sessionFiles,
     forwardOnly: scripts === undefined,
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),
     ...(args.patch === undefined ? {} : { patch: args.patch }),

@@ -11,7 +11,7 @@ import { pickScenario, runTui } from '../../tui/run.tsx';
 import { withTerminal } from '../../tui/terminal.ts';
 import type { ThemeName } from '../../tui/theme.ts';
 import { EXIT_OK, EXIT_USAGE } from '../exit-codes.ts';
-import { readScenarioText, UsageError } from '../files.ts';
+import { readScenarioText, sessionFiles, UsageError } from '../files.ts';
 import { runLinear } from '../linear.ts';
 import { type CommonOptions, withScenario } from '../options.ts';
 import { colorLevel } from '../output.ts';
@@ -76,6 +76,7 @@ function open(file: string, args: ArgumentsCamelCase<TuiArguments>): Session {
   const schedule = args.schedule === undefined ? undefined : parseSchedule(args.schedule);
   const session = openSession(readScenarioText(file), {
     file,
+    files: sessionFiles,
     ...(args.touch === undefined ? {} : { touch: args.touch }),
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),
     ...(args.patch === undefined ? {} : { patch: args.patch }),

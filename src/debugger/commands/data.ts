@@ -3,9 +3,11 @@ import { parseExpression } from '../../scenario/expr.ts';
 import { siteInfo, sourceLines } from '../../sim/site.ts';
 import { resolveLocation } from '../breakpoints.ts';
 import { CommandError, type CommandSpec, countOf } from '../command-table.ts';
+import { diffPositions } from '../compare-positions.ts';
 import { evaluate, formatValue, numberOf } from '../expression.ts';
 import { infoCommands, infoNames } from '../info.ts';
 import type { Session } from '../session.ts';
+import { positionOf } from './running.ts';
 
 /** `A, ADDR` or `A ADDR`: splits at the first comma or blank. */
 function processAndAddress(session: Session, args: string): { process: string; address: number } {
@@ -131,6 +133,27 @@ export const dataCommands: readonly CommandSpec[] = [
     complete: () => infoNames,
   },
   {
+    names: ['diff'],
+    group: 'data',
+    usage: 'MARK|STEP [MARK|STEP]',
+    help: 'what the tables say at one position of this run and not at the other (default: here)',
+    run: (session, args) => diff(session, args),
+    complete: (session) => session.marks.keys(),
+  },
+  {
+    names: ['x'],
+    group: 'data',
+    usage: '[/PAGES] A ADDR',
+    help: 'the bytes of a process at an address, as runs of equal bytes, page by page',
+    run: (session, args) => {
+      const [, count = '1', rest = ''] = /^(?:\/(\d+)\w*\s+)?(.*)$/s.exec(args.trim()) ?? [];
+      const { process, address } = processAndAddress(session, rest);
+      for (const line of session.inspector.memory(process, address, countOf(count))) {
+        session.print(line);
+      }
+    },
+  },
+  {
     names: ['vtop'],
     group: 'walks',
     usage: 'A ADDR',
@@ -165,6 +188,27 @@ export const dataCommands: readonly CommandSpec[] = [
 ];
 
 const hex = (n: number): string => (n < 0 ? `-0x${(-n).toString(16)}` : `0x${n.toString(16)}`);
+
+function diff(session: Session, args: string): void {
+  const words = args
+    .trim()
+    .split(/\s+/)
+    .filter((word) => word !== '');
+  const [first = '', second] = words;
+  if (words.length === 0 || words.length > 2) {
+    throw new CommandError('diff takes one or two positions: a step, a mark, begin or end');
+  }
+  const from = positionOf(session, first);
+  const to = second === undefined ? session.machine.step : positionOf(session, second);
+  for (const step of [from, to]) {
+    if (step < session.machine.firstStep || step > session.machine.endStep) {
+      throw new CommandError(
+        `step ${step} is not in history, which has ${session.machine.firstStep} to ${session.machine.endStep}`,
+      );
+    }
+  }
+  for (const line of diffPositions(session, from, to)) session.print(line);
+}
 
 function list(session: Session, place: string): void {
   const source = session.source();

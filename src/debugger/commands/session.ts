@@ -2,7 +2,9 @@
 import { scheduleOf } from '../../scenario/run.ts';
 import { printSchedule } from '../../sim/schedule.ts';
 import { CommandError, type CommandGroup, type CommandSpec } from '../command-table.ts';
+import { screenText } from '../compare-positions.ts';
 import type { Session } from '../session.ts';
+import type { SessionFiles } from '../session-options.ts';
 
 const groupTitles: Readonly<Record<CommandGroup, string>> = {
   running: 'Running',
@@ -36,6 +38,16 @@ function help(session: Session, args: string): void {
 export function restart(session: Session, kernel: string): void {
   session.restart(kernel);
   session.print(`${session.status().stop}, step ${session.machine.step}; c runs it`, 'stop');
+}
+
+function withFiles<T>(session: Session, use: (files: SessionFiles) => T): T {
+  const { files } = session.options;
+  if (files === undefined) throw new CommandError('there are no files here');
+  try {
+    return use(files);
+  } catch (error) {
+    throw new CommandError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 export const sessionCommands: readonly CommandSpec[] = [
@@ -98,6 +110,33 @@ export const sessionCommands: readonly CommandSpec[] = [
     usage: '',
     help: 'the interleaving of the races so far, as one word for --schedule',
     run: (session) => session.print(printSchedule(scheduleOf(session.run, session.kernel))),
+  },
+  {
+    names: ['source'],
+    group: 'session',
+    usage: 'FILE',
+    help: 'execute the commands of a file, such as save breakpoints made; the rest is dropped at a mistake',
+    run: (session, args) => {
+      const name = args.trim();
+      if (name === '') throw new CommandError('source needs a file name');
+      session.runFile(
+        name,
+        withFiles(session, (files) => files.read(name)),
+      );
+    },
+  },
+  {
+    names: ['screen'],
+    group: 'session',
+    usage: 'FILE',
+    help: 'write the screen to a file as text; without a screen, what the info tables say',
+    run: (session, args) => {
+      const name = args.trim();
+      if (name === '') throw new CommandError('screen needs a file name');
+      const text = screenText(session);
+      withFiles(session, (files) => files.write(name, text));
+      session.print(`wrote ${name}`);
+    },
   },
   {
     names: ['echo'],
