@@ -25,6 +25,7 @@ import { sessionCommands } from './commands/session.ts';
 import { completions } from './completions.ts';
 import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
 import { Inspector } from './inspector.ts';
+import { logText } from './log-text.ts';
 import { nextLine } from './next-statement.ts';
 import { ReverseSearch } from './reverse-search.ts';
 import type { SessionOptions } from './session-options.ts';
@@ -242,7 +243,7 @@ export class Session implements SessionView {
           ? this.inspector.eventText(id)
           : `${siteInfo(id).fn}() at ${siteInfo(id).file}:${siteInfo(id).line}`;
       if (breakpoint.log !== null) {
-        this.print(this.#logText(breakpoint.log, kind === 'event' ? id : -1, what));
+        this.print(logText(breakpoint.log, what, () => this.scope(kind === 'event' ? id : -1)));
         continue;
       }
       this.#hit ??= { breakpoint, text: what };
@@ -263,17 +264,6 @@ export class Session implements SessionView {
       this.#mistake(`error in the condition of breakpoint ${breakpoint.id}: ${error.message}`);
       return true;
     }
-  }
-
-  #logText(format: string, event: number, what: string): string {
-    if (format === '') return what;
-    return format.replace(/\{([^}]*)\}/g, (_all, text: string) => {
-      try {
-        return formatValue(evaluate(parseExpression(text), this.scope(event)));
-      } catch (error) {
-        return error instanceof Error ? `<${error.message}>` : '<?>';
-      }
-    });
   }
 
   /** Names for expressions: the scenario's variables and actors, the fields of an event. */
