@@ -9,7 +9,6 @@
 import { KernelError } from '../linux/kernels.ts';
 import type { Command, Expect, Expr, Print } from '../scenario/ast.ts';
 import { formatScenarioError, ScenarioError } from '../scenario/errors.ts';
-import { parseExpression } from '../scenario/expr.ts';
 import type { ScenarioRun } from '../scenario/run.ts';
 import { didYouMean } from '../scenario/suggest.ts';
 import { eventAt } from '../sim/event.ts';
