@@ -37,6 +37,7 @@ import type {
 import { isKernelThread } from './ast.ts';
 import { errnoName } from './errno.ts';
 import { ScenarioError } from './errors.ts';
+import { LeftOut } from './left-out.ts';
 import { printOperation } from './print.ts';
 import { didYouMean } from './suggest.ts';
 import { orderVforks } from './trace-order.ts';
@@ -163,13 +164,7 @@ export class ScenarioRun {
   readonly #options: RunOptions;
   readonly #reports = new Map<string, Report>();
   /** Recorded calls left out because nothing simulates them: name to count. */
-  get unsimulated(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>();
-    for (const { name } of this.#left) counts.set(name, (counts.get(name) ?? 0) + 1);
-    return counts;
-  }
-
-  #left: { readonly name: string; readonly step: number }[] = [];
+  readonly unsimulated = new LeftOut();
   state: RunState = start;
   /** A task the user chose to run next in the current race, or 0. */
   #chosen = 0;
@@ -206,7 +201,7 @@ export class ScenarioRun {
   /** Goes back to a state that was handed to Machine.run() as `driver`. */
   restore(state: unknown): void {
     this.state = (state as RunState | undefined) ?? start;
-    this.#left = this.#left.filter(({ step }) => step <= this.machine.step);
+    this.unsimulated.forgetAfter(this.machine.step);
     for (const [key, report] of this.#reports) {
       if (report.step > this.machine.step) this.#reports.delete(key);
     }
@@ -375,7 +370,7 @@ export class ScenarioRun {
   /** A call of the language that this kernel has no function for yet: an error in a script, skipped in a trace. */
   #unsimulated(operation: Operation): void {
     if (operation.origin === 'script') throw this.#notSimulated(operation);
-    this.#left.push({ name: operation.callee, step: this.machine.step });
+    this.unsimulated.add(operation.callee, this.machine.step);
     this.passStatement();
   }
 
