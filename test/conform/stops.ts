@@ -4,6 +4,5 @@
  * This list can only shrink; docs/FIDELITY.md says why each kind of stop is there.
  */
 export const stops: Readonly<Record<string, { readonly core?: string; readonly full?: string }>> = {
-  'hand-thp-dontneed': { core: '5 madvise pte' },
   'hand-thp-ksm': { core: '5 ksm pte' },
 };

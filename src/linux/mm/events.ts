@@ -111,6 +111,11 @@ export const trace_thp_split_pmd = tracepoint(
   { vma: 'obj', address: 'x', freeze: 'n' },
   'a huge page-table entry becomes a table of 512 small ones',
 );
+export const trace_thp_split_folio = tracepoint(
+  'thp:split_folio',
+  { page: 'page', ret: 'n' },
+  'a large folio, taken out of all page tables, became single pages (ret 0), or somebody had a reference',
+);
 export const trace_thp_collapse = tracepoint(
   'thp:collapse',
   { mm: 'obj', address: 'x', page: 'page', result: 'str' },

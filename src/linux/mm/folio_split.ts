@@ -1,13 +1,165 @@
 /**
- * mm/huge_memory.c v6.18: splitting a large folio into small ones. Fidelity: stub: no folio can be split, as if all had
- * an extra reference. Callers hold the folio lock and a reference of their own; the queue of folios to split is
- * mm/deferred_split.ts, split_huge_pmd_address() of mm/huge_memory.ts unmaps with freeze.
+ * mm/huge_memory.c v6.18: splitting a large anonymous folio into single pages. The queue of folios that reclaim may
+ * want to split is mm/deferred_split.ts.
+ *
+ * Lock tree: folio lock (caller) -> root->rwsem (write) -> PMD locks, PTE locks. World: no large folio is in the
+ * swap cache. Fidelity: dup for anonymous folios and order 0; page-cache folios are never large here.
  */
 import type { K } from '../../sim/wait.ts';
-import { EAGAIN } from '../errno.ts';
-import type { folio } from '../mm_types.ts';
+import { EAGAIN, EBUSY } from '../errno.ts';
+import { VM_BUG_ON_FOLIO, VM_WARN_ON_FOLIO } from '../lib/bug.ts';
+import { type folio, mem_map } from '../mm_types.ts';
+import { __folio_unqueue_deferred_split } from './deferred_split.ts';
+import { trace_thp_split_folio } from './events.ts';
+import { folio_unlock } from './folio_lock.ts';
+import { folio_mapcount, folio_nr_pages } from './large_folio.ts';
+import {
+  folio_expected_ref_count,
+  RMP_LOCKED,
+  RMP_USE_SHARED_ZEROPAGE,
+  remove_migration_ptes,
+} from './migrate.ts';
+import { NODE_DATA } from './node.ts';
+import { folio_ref_count, folio_ref_freeze, folio_ref_unfreeze } from './page_alloc.ts';
+import {
+  folio_clear,
+  folio_test_anon,
+  folio_test_large,
+  folio_test_locked,
+  folio_test_swapcache,
+  folio_test_writeback,
+  PG_active,
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_mlocked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_unevictable,
+  PG_uptodate,
+  PG_workingset,
+} from './page-flags.ts';
+import {
+  anon_vma_lock_write,
+  anon_vma_unlock_write,
+  folio_get_anon_vma,
+  put_anon_vma,
+} from './rmap/anon_vma_life.ts';
+import {
+  TTU_BATCH_FLUSH,
+  TTU_RMAP_LOCKED,
+  TTU_SPLIT_HUGE_PMD,
+  TTU_SYNC,
+  try_to_migrate,
+} from './rmap_unmap.ts';
+import { lru_add_split_folio } from './swap_lru.ts';
+import { free_folio_and_swap_cache } from './swap_state.ts';
 
-/** split_folio(). 0 or a negative errno. Preconditions: folio locked, one reference of the caller. */
-export function* split_folio(_folio: folio): K<number> {
-  return -EAGAIN;
+/** Flags that every page gets from the folio. */
+const INHERITED =
+  PG_referenced |
+  PG_swapbacked |
+  PG_mlocked |
+  PG_uptodate |
+  PG_active |
+  PG_workingset |
+  PG_locked |
+  PG_unevictable |
+  PG_dirty;
+
+/** mm/huge_memory.c: can_split_folio() v6.18: all references are mappings and the caller's. Racy. */
+const can_split_folio = (folio: folio): boolean =>
+  folio_mapcount(folio) === folio_ref_count(folio) - 1;
+
+/** mm/huge_memory.c: unmap_folio() v6.18: every entry becomes a migration entry. Preconditions: root->rwsem. */
+function* unmap_folio(folio: folio): K {
+  const flags = TTU_RMAP_LOCKED | TTU_SYNC | TTU_BATCH_FLUSH | TTU_SPLIT_HUGE_PMD;
+  yield* try_to_migrate(folio, flags);
+}
+
+/** mm/huge_memory.c: __split_folio_to_order() v6.18 for order 0. Preconditions: references frozen. */
+function __split_folio_to_order(folio: folio, nr: number): void {
+  for (let i = 1; i < nr; i++) {
+    const page = mem_map.at(folio.pfn + i);
+    VM_BUG_ON_FOLIO(page._mapcount !== -1, page, 'atomic_read(&new_folio->_mapcount) != -1');
+    page.flags = folio.flags & INHERITED;
+    page.mapping = folio.mapping;
+    page.index = folio.index + i;
+    // The counts of the folio were in these words of its first tail pages.
+    page.private = 0;
+    page.lru_next = 0;
+    page.lru_prev = 0;
+    page.compound_head = null;
+  }
+  folio_clear(folio, PG_head);
+}
+
+/**
+ * The part of __folio_split() with interrupts off: from one frozen folio to `nr` pages with one reference each, in one
+ * step (split_queue_lock, lru_lock). False: somebody has a reference.
+ */
+function splitFrozen(folio: folio, nr: number): boolean {
+  if (!folio_ref_freeze(folio, 1)) {
+    return false;
+  }
+  __folio_unqueue_deferred_split(folio);
+  __split_folio_to_order(folio, nr);
+  for (let i = 1; i < nr; i++) {
+    const page = mem_map.at(folio.pfn + i);
+    folio_ref_unfreeze(page, folio_expected_ref_count(page) + 1);
+    lru_add_split_folio(folio, page);
+  }
+  folio_ref_unfreeze(folio, folio_expected_ref_count(folio) + 1);
+  return true;
+}
+
+/** mm/huge_memory.c: remap_page() v6.18. Preconditions: root->rwsem. */
+function* remap_page(folio: folio, nr: number, flags: number): K {
+  for (let i = 0; i < nr; ) {
+    const each = mem_map.at(folio.pfn + i);
+    i += folio_nr_pages(each);
+    yield* remove_migration_ptes(each, each, RMP_LOCKED | flags);
+  }
+}
+
+/** mm/huge_memory.c: __folio_split() v6.18, all to order 0; the head page stays locked, with the caller's reference. */
+function* __folio_split(folio: folio): K<number> {
+  VM_WARN_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  VM_WARN_ON_FOLIO(!folio_test_large(folio), folio, '!folio_test_large(folio)');
+  VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
+  VM_WARN_ON_FOLIO(folio_test_swapcache(folio), folio, 'folio_test_swapcache(folio)');
+  const nr = folio_nr_pages(folio);
+  if (folio.pfn === NODE_DATA().huge_zero_folio - 1 || folio_test_writeback(folio)) {
+    return -EBUSY;
+  }
+  // No mmap_lock need be held: the reference keeps the anon_vma while its lock is waited for.
+  const anon_vma = yield* folio_get_anon_vma(folio);
+  if (anon_vma === null) {
+    return -EBUSY;
+  }
+  yield* anon_vma_lock_write(anon_vma);
+  let ret = -EAGAIN;
+  if (can_split_folio(folio)) {
+    yield* unmap_folio(folio);
+    ret = splitFrozen(folio, nr) ? 0 : -EAGAIN;
+    trace_thp_split_folio({ page: folio, ret });
+    yield* remap_page(folio, nr, ret === 0 ? RMP_USE_SHARED_ZEROPAGE : 0);
+    for (let i = 1; ret === 0 && i < nr; i++) {
+      const page = mem_map.at(folio.pfn + i);
+      folio_unlock(page);
+      // What nobody maps any more is freed here.
+      free_folio_and_swap_cache(page);
+    }
+  }
+  anon_vma_unlock_write(anon_vma);
+  yield* put_anon_vma(anon_vma);
+  return ret;
+}
+
+/**
+ * mm/huge_memory.c: split_folio(), split_huge_page_to_list_to_order() v6.18. 0 or a negative errno. Preconditions:
+ * folio locked, one reference of the caller; both are of the head page afterwards.
+ */
+export function* split_folio(folio: folio): K<number> {
+  return yield* __folio_split(folio);
 }

@@ -21,14 +21,12 @@ import {
   folio_entire_mapcount,
   folio_ids_shared,
   folio_large_mapcount,
-  folio_maybe_mapped_shared,
   folio_nr_pages,
 } from './large_folio.ts';
 import {
   linear_page_index,
   MMF_VM_HUGEPAGE,
   mm_flags_set,
-  PMD_SIZE,
   VM_HUGEPAGE,
   VM_NOHUGEPAGE,
   VM_SHARED,
@@ -40,13 +38,9 @@ import { add_mm_counter, MM_ANONPAGES } from './mm_counter.ts';
 import { __tlb_remove_folio_pages, tlb_flush_mmu } from './mmu_gather.ts';
 import { folio_get, folio_ref_count, page_folio } from './page_alloc.ts';
 import {
-  folio_clear,
   folio_set,
-  folio_test_active,
   folio_test_swapcache,
   PageAnonExclusive,
-  PG_dirty,
-  PG_referenced,
   PG_uptodate,
   SetPageAnonExclusive,
 } from './page-flags.ts';
@@ -58,7 +52,6 @@ import {
   pmd_trans_huge,
   pmdp_get,
   pte_dirty,
-  pte_mkclean,
   pte_mkdirty,
   pte_mkold,
   pte_mkspecial,
@@ -71,7 +64,6 @@ import {
   type pte_t,
   pte_write,
   pte_wrprotect,
-  pte_young,
   ptep_set_access_flags,
   ptlock_ptr,
 } from './pgtable.ts';
@@ -102,14 +94,7 @@ import {
 } from './rmap.ts';
 import { check_stable_address_space, maybe_mkwrite } from './set_pte_range.ts';
 import { __split_huge_pmd } from './split_huge_pmd.ts';
-import {
-  folio_add_lru_vma,
-  folio_deactivate,
-  folio_mark_accessed,
-  folio_mark_lazyfree,
-  folio_put,
-  folio_set_workingset,
-} from './swap.ts';
+import { folio_add_lru_vma, folio_mark_accessed, folio_put } from './swap.ts';
 import { folio_free_swap } from './swapfile.ts';
 import {
   FAULT_FLAG_UNSHARE,
@@ -501,77 +486,6 @@ export function* zap_huge_pmd(
     yield* tlb_flush_mmu(tlb);
   }
   return true;
-}
-
-/**
- * mm/huge_memory.c: madvise_free_huge_pmd() v6.18 of a whole huge PMD; false: go on with the PTEs, if there are any. For
- * a part of it the folio is split first by `split`, which is called with a reference and the folio lock held.
- */
-export function* madvise_free_huge_pmd(
-  vma: vm_area_struct,
-  pmd: pte_ptr,
-  addr: number,
-  next: number,
-  split: (folio: folio) => K<number>,
-): K<boolean> {
-  const mm = vma.vm_mm as mm_struct;
-  const ptl = yield* pmd_trans_huge_lock(pmd);
-  if (ptl === null) {
-    return false;
-  }
-  const orig_pmd = pmdp_get(pmd);
-  const folio = is_huge_zero_pmd(orig_pmd) ? null : page_folio(pte_page(orig_pmd));
-  if (folio === null || folio_maybe_mapped_shared(folio) || !folio_trylock(folio)) {
-    spin_unlock(ptl);
-    return false;
-  }
-  if (next - addr !== PMD_SIZE) {
-    folio_get(folio);
-    spin_unlock(ptl);
-    yield* split(folio);
-    folio_unlock(folio);
-    folio_put(folio);
-    return false;
-  }
-  folio_clear(folio, PG_dirty);
-  folio_unlock(folio);
-  if (pte_young(orig_pmd) || pte_dirty(orig_pmd)) {
-    pmdp_invalidate(vma, addr, pmd);
-    set_huge_pmd(mm, addr, pmd, pte_mkclean(pte_mkold(orig_pmd)));
-  }
-  folio_mark_lazyfree(folio);
-  spin_unlock(ptl);
-  return true;
-}
-
-/**
- * mm/madvise.c: madvise_cold_or_pageout_pte_range() v6.18, MADV_COLD of a huge PMD. Part of one is left alone, as when
- * the folio cannot be split.
- */
-export function* madvise_cold_huge_pmd(
-  vma: vm_area_struct,
-  pmd: pte_ptr,
-  addr: number,
-  next: number,
-): K {
-  const ptl = yield* pmd_trans_huge_lock(pmd);
-  if (ptl === null) {
-    return;
-  }
-  const orig_pmd = pmdp_get(pmd);
-  const folio = is_huge_zero_pmd(orig_pmd) ? null : page_folio(pte_page(orig_pmd));
-  if (folio !== null && !folio_maybe_mapped_shared(folio) && next - addr === PMD_SIZE) {
-    if (pte_young(orig_pmd)) {
-      pmdp_invalidate(vma, addr, pmd);
-      set_huge_pmd(vma.vm_mm as mm_struct, addr, pmd, pte_mkold(orig_pmd));
-    }
-    folio_clear(folio, PG_referenced);
-    if (folio_test_active(folio)) {
-      folio_set_workingset(folio);
-    }
-    folio_deactivate(folio);
-  }
-  spin_unlock(ptl);
 }
 
 // ---- mremap, mprotect

@@ -59,9 +59,7 @@ import {
   pmd_trans_huge,
   pmdp_get,
   pte_clear,
-  pte_mkclean,
   pte_mkdirty,
-  pte_mkold,
   pte_none,
   pte_offset_map,
   pte_offset_map_lock,
@@ -72,7 +70,6 @@ import {
   pte_special,
   type pte_t,
   pte_unmap_unlock,
-  pte_wrprotect,
   ptep_get,
   ptlock_ptr,
 } from './pgtable.ts';
@@ -85,6 +82,7 @@ import {
   thp_vma_suitable_order,
 } from './pgtable_huge.ts';
 import type { ptdesc } from './pgtable_types.ts';
+import { folio_pte_batch } from './pte_batch.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write } from './rmap/anon_vma_life.ts';
 import { folio_add_new_anon_rmap, folio_remove_rmap_ptes, RMAP_EXCLUSIVE } from './rmap.ts';
 import { maybe_mkwrite } from './set_pte_range.ts';
@@ -276,21 +274,6 @@ function __collapse_huge_page_isolate(pte: pte_ptr, compound_pagelist: folio[]):
 
 // ---- copying them
 
-/** What folio_pte_batch() does not compare. */
-const batchBits = (pte: pte_t): pte_t => pte_wrprotect(pte_mkold(pte_mkclean(pte)));
-
-/** folio_pte_batch() v6.18: entries from `pte` that map the pages of the folio one after the other. */
-function folio_pte_batch(folio: folio, pte: pte_ptr, pteval: pte_t, max_nr: number): number {
-  const left = folio.pfn + HPAGE_PMD_NR - pte_pfn(pteval);
-  const max = Math.min(max_nr, left);
-  const expected = batchBits(pteval);
-  let nr = 1;
-  while (nr < max && batchBits(ptep_get(pte + nr)) === expected + nr * 0x100) {
-    nr++;
-  }
-  return nr;
-}
-
 /** mm/khugepaged.c: __collapse_huge_page_copy_succeeded() v6.18: the small pages go. */
 function* __collapse_huge_page_copy_succeeded(
   pte: pte_ptr,
@@ -319,7 +302,7 @@ function* __collapse_huge_page_copy_succeeded(
     const src = page_folio(src_page);
     let nr_ptes = 1;
     if (folio_test_large(src)) {
-      nr_ptes = folio_pte_batch(src, pte + i, pteval, HPAGE_PMD_NR - i);
+      nr_ptes = folio_pte_batch(src, pte + i, HPAGE_PMD_NR - i);
     } else {
       release_pte_folio(src);
     }

@@ -3,18 +3,18 @@
  * MADV_PAGEOUT and MADV_WILLNEED.
  *
  * Lock tree: ptl, per table -> folio lock, by trylock only. The caller holds mmap_lock or the lock of the VMA
- * for read. Fidelity: dup for small folios; there is no TLB to flush, and no rescheduling inside a table.
+ * for read. Fidelity: dup; there is no TLB to flush, and no rescheduling inside a table.
  */
 import type { K } from '../../sim/wait.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
-import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { split_folio } from './folio_split.ts';
-import { madvise_cold_huge_pmd, madvise_free_huge_pmd } from './huge_memory.ts';
-import { folio_mapcount } from './large_folio.ts';
+import { madvise_cold_huge_pmd, madvise_free_huge_pmd } from './huge_pmd_advice.ts';
+import { folio_mapcount, folio_maybe_mapped_shared, folio_nr_pages } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import { PAGE_SIZE } from './mm.ts';
 import { add_mm_counter, MM_SWAPENTS } from './mm_counter.ts';
-import { page_folio } from './page_alloc.ts';
+import { folio_get, page_folio } from './page_alloc.ts';
 import {
   folio_clear,
   folio_test_active,
@@ -50,6 +50,7 @@ import {
   ptep_test_and_clear_young,
   set_pte_at,
 } from './pgtable.ts';
+import { folio_pte_batch } from './pte_batch.ts';
 import {
   folio_deactivate,
   folio_isolate_lru,
@@ -69,19 +70,41 @@ function clear_young_dirty_pte(mm: mm_struct, addr: number, ptep: pte_ptr): void
 }
 
 /**
+ * What madvise_free_pte_range() and madvise_cold_or_pageout_pte_range() do with a large folio that is not mapped as a
+ * whole in the range: split it. The ptl is dropped meanwhile. Preconditions: ptl, dropped and taken again; 0: the
+ * table is gone and nothing is locked.
+ */
+function* splitPart(
+  mm: mm_struct,
+  folio: folio,
+  pmd: pte_ptr,
+  addr: number,
+  first: pte_ptr,
+): K<{ readonly ptep: pte_ptr; readonly err: number }> {
+  folio_get(folio);
+  pte_unmap_unlock(first);
+  const err = yield* split_folio(folio);
+  folio_unlock(folio);
+  folio_put(folio);
+  return { ptep: yield* pte_offset_map_lock(mm, pmd, addr), err };
+}
+
+/**
  * mm/madvise.c: madvise_free_pte_range() v6.18: entries become clean and old, their folios lazily freed; a
  * swap entry is cleared at once, because reading it in again costs more than a new page. A store before
  * reclaim comes makes its entry dirty, which is how reclaim knows that the page is wanted again.
  */
 function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: number, end: number): K {
   const mm = vma.vm_mm as mm_struct;
-  const first = yield* pte_offset_map_lock(mm, pmd, start);
-  if (first === 0) {
+  let ptep = yield* pte_offset_map_lock(mm, pmd, start);
+  if (ptep === 0) {
     return;
   }
+  let first = ptep;
   let nr_swap = 0;
-  let ptep = first;
-  for (let addr = start; addr < end; addr += PAGE_SIZE, ptep += 1) {
+  let nr = 1;
+  for (let addr = start; addr < end; addr += PAGE_SIZE * nr, ptep += nr) {
+    nr = 1;
     const ptent = ptep_get(ptep);
     if (pte_none(ptent)) {
       continue;
@@ -102,15 +125,30 @@ function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: numbe
     }
     const folio = page_folio(page);
     if (folio_test_large(folio)) {
-      // As if it could not be split.
-      continue;
+      nr = folio_pte_batch(folio, ptep, (end - addr) / PAGE_SIZE);
+      if (nr < folio_nr_pages(folio)) {
+        if (folio_maybe_mapped_shared(folio) || !folio_trylock(folio)) {
+          continue;
+        }
+        const split = yield* splitPart(mm, folio, pmd, addr, first);
+        ptep = split.ptep;
+        first = ptep;
+        if (first === 0) {
+          break;
+        }
+        if (split.err === 0) {
+          // Each page is a folio now: look at this entry again.
+          nr = 0;
+        }
+        continue;
+      }
     }
     if (folio_test_swapcache(folio) || folio_test_dirty(folio)) {
       if (!folio_trylock(folio)) {
         continue;
       }
       // Its contents are in the folio, not only in this entry: others who map it want to keep them.
-      if (folio_mapcount(folio) !== 1) {
+      if (folio_mapcount(folio) !== folio_nr_pages(folio)) {
         folio_unlock(folio);
         continue;
       }
@@ -121,15 +159,20 @@ function* madvise_free_pte_range(vma: vm_area_struct, pmd: pte_ptr, start: numbe
       folio_clear(folio, PG_dirty);
       folio_unlock(folio);
     }
-    if (pte_young(ptent) || pte_dirty(ptent)) {
-      clear_young_dirty_pte(mm, addr, ptep);
+    for (let i = 0; i < nr; i++) {
+      const each = ptep_get(ptep + i);
+      if (pte_young(each) || pte_dirty(each)) {
+        clear_young_dirty_pte(mm, addr + i * PAGE_SIZE, ptep + i);
+      }
     }
     folio_mark_lazyfree(folio);
   }
   if (nr_swap !== 0) {
     add_mm_counter(mm, MM_SWAPENTS, nr_swap);
   }
-  pte_unmap_unlock(first);
+  if (first !== 0) {
+    pte_unmap_unlock(first);
+  }
 }
 
 /**
@@ -146,12 +189,14 @@ function* madvise_cold_or_pageout_pte_range(
 ): K {
   const mm = vma.vm_mm as mm_struct;
   const folio_list: folio[] = [];
-  const first = yield* pte_offset_map_lock(mm, pmd, start);
-  if (first === 0) {
+  let ptep = yield* pte_offset_map_lock(mm, pmd, start);
+  if (ptep === 0) {
     return;
   }
-  let ptep = first;
-  for (let addr = start; addr < end; addr += PAGE_SIZE, ptep += 1) {
+  let first = ptep;
+  let nr = 1;
+  for (let addr = start; addr < end; addr += PAGE_SIZE * nr, ptep += nr) {
+    nr = 1;
     const ptent = ptep_get(ptep);
     if (!pte_present(ptent)) {
       continue;
@@ -162,15 +207,32 @@ function* madvise_cold_or_pageout_pte_range(
     }
     const folio = page_folio(page);
     if (folio_test_large(folio)) {
-      // As if it could not be split.
-      continue;
+      nr = folio_pte_batch(folio, ptep, (end - addr) / PAGE_SIZE);
+      if (nr < folio_nr_pages(folio)) {
+        if (folio_maybe_mapped_shared(folio) || !folio_trylock(folio)) {
+          continue;
+        }
+        const split = yield* splitPart(mm, folio, pmd, addr, first);
+        ptep = split.ptep;
+        first = ptep;
+        if (first === 0) {
+          break;
+        }
+        if (split.err === 0) {
+          // Each page is a folio now: look at this entry again.
+          nr = 0;
+        }
+        continue;
+      }
     }
     // Others who map it may be using it.
-    if (!folio_test_lru(folio) || folio_mapcount(folio) !== 1) {
+    if (!folio_test_lru(folio) || folio_mapcount(folio) !== folio_nr_pages(folio)) {
       continue;
     }
     if (!pageout) {
-      ptep_test_and_clear_young(vma, addr, ptep);
+      for (let i = 0; i < nr; i++) {
+        ptep_test_and_clear_young(vma, addr + i * PAGE_SIZE, ptep + i);
+      }
     }
     folio_clear(folio, PG_referenced);
     if (folio_test_active(folio)) {
@@ -186,7 +248,9 @@ function* madvise_cold_or_pageout_pte_range(
       }
     }
   }
-  pte_unmap_unlock(first);
+  if (first !== 0) {
+    pte_unmap_unlock(first);
+  }
   if (pageout) {
     yield* reclaim_pages(folio_list);
   }
@@ -224,6 +288,32 @@ function* swapin_walk_pmd_entry(vma: vm_area_struct, pmd: pte_ptr, start: number
   }
 }
 
+/**
+ * mm/madvise.c: madvise_cold_or_pageout_pte_range() v6.18, its part for a huge PMD. False: the folio was split, go on with
+ * the entries of the table.
+ */
+function* adviseHugePmd(
+  vma: vm_area_struct,
+  pmd: pte_ptr,
+  addr: number,
+  next: number,
+  pageout: boolean,
+): K<boolean> {
+  const end = yield* madvise_cold_huge_pmd(vma, pmd, addr, next, pageout);
+  if (end.part !== null) {
+    const folio = end.part;
+    yield* folio_lock(folio);
+    const err = yield* split_folio(folio);
+    folio_unlock(folio);
+    folio_put(folio);
+    return err !== 0;
+  }
+  if (pageout) {
+    yield* reclaim_pages(end.isolated);
+  }
+  return true;
+}
+
 /** What a walk does with each PTE table. */
 type Advice = 'free' | 'cold' | 'pageout' | 'willneed';
 
@@ -243,11 +333,14 @@ export function* advisePageRange(
     const next = pmd_addr_end(addr, end);
     const pmd = mm_find_pmd(mm, addr);
     const huge = pmd !== 0 && pmd_trans_huge(pmdp_get(pmd));
+    let done = false;
     if (huge && advice === 'free') {
-      yield* madvise_free_huge_pmd(vma, pmd, addr, next, split_folio);
-    } else if (huge && advice === 'cold') {
-      yield* madvise_cold_huge_pmd(vma, pmd, addr, next);
-    } else if (pmd !== 0 && !huge && !pmd_none(pmdp_get(pmd))) {
+      done = yield* madvise_free_huge_pmd(vma, pmd, addr, next, split_folio);
+    } else if (huge && (advice === 'cold' || advice === 'pageout')) {
+      done = yield* adviseHugePmd(vma, pmd, addr, next, advice === 'pageout');
+    }
+    const table = pmd !== 0 && !pmd_trans_huge(pmdp_get(pmd)) && !pmd_none(pmdp_get(pmd));
+    if (!done && table) {
       if (advice === 'free') {
         yield* madvise_free_pte_range(vma, pmd, addr, next);
       } else if (advice === 'willneed') {

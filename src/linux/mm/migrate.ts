@@ -17,16 +17,19 @@ import type {
   anon_vma,
   folio,
   mm_struct,
+  page,
   task_struct,
   vm_area_struct,
 } from '../mm_types.ts';
+import { mem_map } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { folio_migrate_ksm } from './ksm_page.ts';
 import { folio_mapcount, folio_mapped, folio_order } from './large_folio.ts';
-import { PAGE_SIZE } from './mm.ts';
+import { PAGE_SIZE, VM_LOCKED } from './mm.ts';
+import { dec_mm_counter, mm_counter } from './mm_counter.ts';
 import {
   folio_get,
   folio_ref_count,
@@ -34,13 +37,17 @@ import {
   folio_ref_unfreeze,
   folio_try_get,
   page_folio,
+  ZERO_PAGE,
+  ZERO_PFN,
 } from './page_alloc.ts';
 import { folio_mapping, page_cache_replace } from './page_cache.ts';
+import { compare_content } from './page_content.ts';
 import {
   folio_vma_walk,
   PVMW_MIGRATION,
   PVMW_SYNC,
   page_vma_mapped_walk,
+  type page_vma_mapped_walk as vma_mapped_walk,
 } from './page_vma_mapped.ts';
 import {
   folio_clear,
@@ -77,9 +84,12 @@ import {
   is_writable_migration_entry,
   lookupPte,
   migration_page,
+  migration_pfn,
   mk_pte,
+  pfn_pte,
   pte_mkdirty,
   pte_mkold,
+  pte_mkspecial,
   pte_mkwrite,
   pte_offset_map_lock,
   pte_page,
@@ -113,9 +123,39 @@ import { folio_unlocked } from './wait_conditions.ts';
 
 /** remove_migration_ptes() flags: the caller holds the rmap lock. */
 export const RMP_LOCKED = 1;
+/** After a split: pages of zeros give way to the zero page. */
+export const RMP_USE_SHARED_ZEROPAGE = 2;
 
 /** NR_MAX_MIGRATE_PAGES_RETRY. */
 const NR_MAX_MIGRATE_PAGES_RETRY = 10;
+
+/** struct rmap_walk_arg: the folio that the entries name. */
+interface rmap_walk_arg {
+  readonly folio: folio;
+  readonly map_unused_to_zeropage: boolean;
+}
+
+/**
+ * mm/migrate.c: try_to_map_unused_to_zeropage() v6.18: a page of a split folio that nobody wrote to. Preconditions: ptl,
+ * page locked.
+ */
+function try_to_map_unused_to_zeropage(pvmw: vma_mapped_walk, page: page): boolean {
+  const { vma } = pvmw;
+  if (
+    page.compound_head !== null ||
+    folio_test_large(page) ||
+    folio_test_mlocked(page) ||
+    (vma.vm_flags & VM_LOCKED) !== 0 ||
+    compare_content(page.content, ZERO_PAGE().content) !== 0
+  ) {
+    return false;
+  }
+  const mm = vma.vm_mm as mm_struct;
+  const newpte = pte_mkspecial(pfn_pte(ZERO_PFN, vma.vm_page_prot));
+  set_pte_at(mm, pvmw.address, pvmw.pte, newpte);
+  dec_mm_counter(mm, mm_counter(page));
+  return true;
+}
 
 /** mm/migrate.c: remove_migration_pte() v6.18. `folio` is the target; rwc.arg the folio the entries name. */
 function* remove_migration_pte(
@@ -124,14 +164,18 @@ function* remove_migration_pte(
   address: number,
   rwc: rmap_walk_control,
 ): K<boolean> {
-  const old_folio = rwc.arg as folio;
+  const { folio: old_folio, map_unused_to_zeropage } = rwc.arg as rmap_walk_arg;
   const mm = vma.vm_mm as mm_struct;
   const pvmw = folio_vma_walk(folio, vma, address, PVMW_SYNC | PVMW_MIGRATION, rwc, old_folio.pfn);
   while (yield* page_vma_mapped_walk(pvmw)) {
     let rmap_flags = RMAP_NONE;
     const old_pte = ptep_get(pvmw.pte);
+    const new_page = mem_map.at(folio.pfn + migration_pfn(old_pte) - old_folio.pfn);
+    if (map_unused_to_zeropage && try_to_map_unused_to_zeropage(pvmw, new_page)) {
+      continue;
+    }
     folio_get(folio);
-    let pte = mk_pte(folio, vma.vm_page_prot);
+    let pte = mk_pte(new_page, vma.vm_page_prot);
     if (!is_migration_entry_young(old_pte)) {
       pte = pte_mkold(pte);
     }
@@ -145,9 +189,9 @@ function* remove_migration_pte(
       rmap_flags = RMAP_EXCLUSIVE;
     }
     if (folio_test_anon(folio)) {
-      folio_add_anon_rmap_pte(folio, folio, vma, pvmw.address, rmap_flags);
+      folio_add_anon_rmap_pte(folio, new_page, vma, pvmw.address, rmap_flags);
     } else {
-      folio_add_file_rmap_pte(folio, folio, vma, pvmw.address);
+      folio_add_file_rmap_pte(folio, new_page, vma, pvmw.address);
     }
     set_pte_at(mm, pvmw.address, pvmw.pte, pte);
     trace_remove_migration_pte({ address: pvmw.address, pte, order: folio_order(folio) });
@@ -163,7 +207,7 @@ export function* remove_migration_ptes(src: folio, dst: folio, flags: number): K
   const rwc: rmap_walk_control = {
     name: 'remove_migration_ptes',
     rmap_one: remove_migration_pte,
-    arg: src,
+    arg: { folio: src, map_unused_to_zeropage: (flags & RMP_USE_SHARED_ZEROPAGE) !== 0 },
   };
   if ((flags & RMP_LOCKED) !== 0) {
     yield* rmap_walk_locked(dst, rwc);

@@ -3,6 +3,7 @@
  * Fidelity: custom (list representation), dup (which list a folio belongs to).
  */
 import { read_heap, write_heap } from '../../sim/cpu.ts';
+import { VM_WARN_ON_FOLIO } from '../lib/bug.ts';
 import { type folio, mem_map, type page } from '../mm_types.ts';
 import { trace_lru_add, trace_lru_del } from './events.ts';
 import { folio_nr_pages } from './large_folio.ts';
@@ -14,7 +15,14 @@ import {
   LRU_UNEVICTABLE,
 } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
-import { folio_test_active, folio_test_swapbacked, folio_test_unevictable } from './page-flags.ts';
+import {
+  folio_set,
+  folio_test_active,
+  folio_test_lru,
+  folio_test_swapbacked,
+  folio_test_unevictable,
+  PG_lru,
+} from './page-flags.ts';
 
 const page_at = (link: number): page => mem_map.at(link - 1);
 
@@ -72,4 +80,26 @@ export function lruvec_del_folio(folio: folio): void {
   }
   write_heap(list + 2, read_heap(list + 2) - folio_nr_pages(folio));
   trace_lru_del({ page: folio });
+}
+
+/**
+ * mm/huge_memory.c: lru_add_split_folio() v6.18: a page of a split folio goes right before the head page, on the newer side.
+ * The list counts pages, so that its length stays.
+ */
+export function lru_add_split_folio(folio: folio, new_folio: folio): void {
+  VM_WARN_ON_FOLIO(!folio_test_lru(folio), folio, '!folio_test_lru(folio)');
+  if (folio_test_unevictable(folio)) {
+    // mlock_count
+    new_folio.lru_next = 0;
+  } else {
+    new_folio.lru_next = folio.pfn + 1;
+    new_folio.lru_prev = folio.lru_prev;
+    if (folio.lru_prev === 0) {
+      write_heap(NODE_DATA().lists + folio_lru_list(folio) * 3, new_folio.pfn + 1);
+    } else {
+      page_at(folio.lru_prev).lru_next = new_folio.pfn + 1;
+    }
+    folio.lru_prev = new_folio.pfn + 1;
+  }
+  folio_set(new_folio, PG_lru);
 }
