@@ -41,7 +41,7 @@ export const findingKinds = {
   // ---- judged: KSM
   'ksm-item': 'an item of ksmd is out of order, of another mm, or miscounted (KSM1)',
   'ksm-tree': 'the stable tree is out of order, or its nodes and items disagree (KSM2)',
-  'ksm-unreachable': 'a mapping of a KSM page that no item leads to (KSM3)',
+  'ksm-unreachable': 'a mapping of a KSM page that its own item does not lead to (KSM3)',
   // ---- judged: migration and swap
   'migration-page-unlocked': 'a migration entry names a page that nobody has locked (MIG1)',
   'stale-migration-entry': 'a migration entry was left behind (MIG2, WALK2)',

@@ -1,6 +1,6 @@
 /**
- * KSM1 to KSM3: what ksmd believes, counted again: items and slots, the stable tree, and that each mapping of a KSM
- * page can be found. Items of addresses that no longer map their page are allowed: they go at the next pass.
+ * KSM1 to KSM3: what ksmd believes, counted again: items and slots, the stable tree, and that items lead to what they
+ * stand for. Items of addresses that no longer map their page are allowed: they go at the next pass.
  */
 import {
   type ksm_globals,
@@ -165,7 +165,10 @@ function judgeNodes(ksm: KsmPicture, globals: ksm_globals, verdicts: Verdicts): 
   }
 }
 
-/** KSM3: a mapped KSM page has a stable node of its own, and some item of it leads to each mapping. */
+/**
+ * KSM3: a mapped KSM page has a stable node of its own, and an item of an mm and address leads to its mapping there.
+ * More is not promised: where only a child is mergeable, the page that fork shared is found in the child alone.
+ */
 function judgeMappings(picture: Picture, chains: Chains, verdicts: Verdicts): void {
   for (const [pfn, entries] of picture.present) {
     const page = rawPage(pfn);
@@ -178,13 +181,11 @@ function judgeMappings(picture: Picture, chains: Chains, verdicts: Verdicts): vo
     }
     const items = listEntries(node.hlist).map(itemOfLink);
     for (const entry of entries) {
-      const { vma, address } = entry;
-      const isFound = items.some(
-        (item) =>
-          item.address === address &&
-          item.anon_vma !== null &&
-          vma !== null &&
-          chains.members(item.anon_vma).has(vma),
+      const { vma, address, mm } = entry;
+      const own = items.filter((item) => item.address === address && item.mm === mm);
+      if (own.length === 0) continue;
+      const isFound = own.some(
+        (item) => item.anon_vma !== null && vma !== null && chains.members(item.anon_vma).has(vma),
       );
       if (isFound) continue;
       verdicts.push({

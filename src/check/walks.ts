@@ -9,7 +9,7 @@ import { cpu } from '../sim/cpu.ts';
 import { eventAt, type LoggedEvent } from '../sim/event.ts';
 import type { Machine } from '../sim/machine.ts';
 import { frameText, type Picture, place } from './picture.ts';
-import { entryFrame, entryKind } from './raw.ts';
+import { entryFrame, entryKind, isKsm, rawPage } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const mustFindAll: ReadonlySet<string> = new Set(['try_to_migrate', 'remove_migration_ptes']);
@@ -122,6 +122,8 @@ export function judgeWalks(machine: Machine, picture: Picture, verdicts: Verdict
   const mmOfVma = new Map<number, number>();
   for (const { mm, vmas } of picture.spaces) for (const vma of vmas) mmOfVma.set(vma.addr, mm.addr);
   for (const walk of finishedWalks(from)) {
+    // A page that fork shared and only a child merges is not found in the parent.
+    if (isKsm(rawPage(walk.pfn))) continue;
     const entries = [
       ...(picture.present.get(walk.pfn) ?? []),
       ...picture.migration.filter((e) => entryFrame(e.value) === walk.pfn),

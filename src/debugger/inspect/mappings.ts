@@ -2,6 +2,7 @@
  * Who maps a page: by brute force over the page tables of all address spaces, so that it is true
  * whatever the reverse map believes; and, separately, what the reverse map believes.
  */
+import { ksm_rmap_item_cachep, type ksm_stable_node } from '../../linux/mm/ksm_types.ts';
 import {
   type anon_vma,
   mem_map,
@@ -9,9 +10,9 @@ import {
   vm_area_cachep,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
-import { alive, allMms, avcsIn, pgoffRange, treeNodes, vmaAt } from './objects.ts';
+import { alive, allMms, avcsIn, listEntries, pgoffRange, treeNodes, vmaAt } from './objects.ts';
 import { isPresent, nonPresentKind, USER_END, visitLeaves } from './page-walk.ts';
-import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage } from './pages.ts';
+import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage, mappingObject } from './pages.ts';
 import { fileName, objectRef } from './refs.ts';
 
 export interface Mapping {
@@ -38,6 +39,7 @@ export function mappingsOf(pfn: number): Mapping[] {
 }
 
 const vmaOfFileNode = vm_area_cachep.container('shared_rb');
+const itemOfLink = ksm_rmap_item_cachep.container('hlist');
 const SPECIAL = 1 << 5;
 
 /** The anon_vma or file through which a walk of the page reaches a mapping; empty when none would. */
@@ -63,10 +65,26 @@ export function viaOf(pfn: number, mapping: Mapping): string {
       return '';
     }
     case 'ksm':
-      return 'ksm';
+      return viaItem(pfn, mapping);
     default:
       return '';
   }
+}
+
+/** The anon_vma of the KSM item that leads to a mapping: of its own mm, or of one that fork made of it. */
+function viaItem(pfn: number, { mm, address }: Mapping): string {
+  const node = mappingObject(mem_map.at(pfn)) as ksm_stable_node | null;
+  if (!alive(node)) return '';
+  for (const link of listEntries(node.hlist)) {
+    const item = itemOfLink(link);
+    if (!alive(item) || item.address !== address || !alive(item.anon_vma)) continue;
+    for (const { vma } of avcsIn(item.anon_vma)) {
+      if (!alive(vma) || vma.vm_mm !== mm || address < vma.vm_start || address >= vma.vm_end)
+        continue;
+      return `ksm ${objectRef(item.anon_vma)?.label ?? ''}`;
+    }
+  }
+  return '';
 }
 
 function visitsAnon(av: anon_vma, index: number, mapping: Mapping): boolean {
