@@ -4,6 +4,7 @@ import { hashText } from '../base/hash.ts';
 import { judge } from '../check/judges.ts';
 import { bootMachine, DEFAULT_BRK, spawnInit, spawnKernelThread } from '../linux/boot.ts';
 import { selectKernel } from '../linux/kernels.ts';
+import { DEFAULT_MAX_MAP_COUNT } from '../linux/mm/mm.ts';
 import type { Scenario } from '../scenario/ast.ts';
 import type { ScenarioError } from '../scenario/errors.ts';
 import { loadScenario } from '../scenario/load.ts';
@@ -61,7 +62,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   'thp',
   'ksm',
   'overcommit',
-  'max_map_count',
   'memlock',
   'arena_start',
   'preempt',
@@ -132,6 +132,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
         kernel: selectKernel(name, options.patch ?? [], options.without ?? []),
         memoryPages: Math.floor(memory / PAGE),
         swapPages: Math.floor(swap / PAGE),
+        maxMapCount: configNumber(scenario, 'max_map_count', DEFAULT_MAX_MAP_COUNT),
         recording: !long,
       });
       if (options.schedule !== undefined)

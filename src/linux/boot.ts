@@ -15,8 +15,10 @@ import { arch_pick_mmap_layout, mm_init } from './kernel/mm_users.ts';
 import { PF_KTHREAD } from './kernel/sched.ts';
 import type { kernel } from './kernel.ts';
 import { INIT_LIST_HEAD } from './lib/list.ts';
+import { DEFAULT_MAX_MAP_COUNT } from './mm/mm.ts';
 import { mem_init } from './mm/page_alloc.ts';
 import { enableSwap } from './mm/swapfile.ts';
+import { vmaGlobals } from './mm/util.ts';
 import {
   type inode,
   mm_cachep,
@@ -32,6 +34,8 @@ export interface BootOptions {
   readonly memoryPages: number;
   /** Slots of the swap area; 0 = no swap. */
   readonly swapPages: number;
+  /** vm.max_map_count; default 65530. */
+  readonly maxMapCount?: number;
   /** Keep a journal (time travel); default true. */
   readonly recording?: boolean;
   /** Journal entries kept, a power of two. */
@@ -44,6 +48,7 @@ function boot(options: BootOptions): void {
   INIT_LIST_HEAD(globals.mmlist);
   INIT_LIST_HEAD(globals.shmem_swaplist);
   mem_init();
+  vmaGlobals().max_map_count = options.maxMapCount ?? DEFAULT_MAX_MAP_COUNT;
   if (options.swapPages > 0) {
     enableSwap(options.swapPages);
   }

@@ -503,9 +503,12 @@ export interface vma_globals extends Obj {
   vm_committed_as: number;
   /** Pages that one mapping may promise: RAM and swap of the machine that is simulated. */
   commit_limit: number;
+  /** vm.max_map_count. */
+  max_map_count: number;
 }
 
 export const vma_globals_cachep = struct<vma_globals>('vma_globals', {
   vm_committed_as: 'n',
   commit_limit: 'n',
+  max_map_count: 'n',
 });

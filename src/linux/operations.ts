@@ -46,6 +46,7 @@ import {
 import { sys_prctl } from './kernel/sys.ts';
 import { memory_manager } from './kernel.ts';
 import { compactRange } from './mm/compaction.ts';
+import { failNextAllocation } from './mm/failslab.ts';
 import { FOLL_WRITE } from './mm/gup.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
@@ -66,6 +67,7 @@ import { lru_add_drain } from './mm/swap.ts';
 import { swapoff } from './mm/swapoff.ts';
 import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
 import { vmaTreeFind, vmaTreeWalk } from './mm/vma_tree.ts';
+import { mkcleanAt } from './mm/writeback_at.ts';
 import type { files_struct } from './mm_types.ts';
 
 type Handler = (op: Operation) => K<number>;
@@ -443,6 +445,20 @@ function* op_swapoff(_op: Operation): K<number> {
   return yield* swapoff();
 }
 
+/** What writeback does before it writes a page: folio_mkclean() under the folio lock. Entries that were cleaned. */
+function* op_mkclean(op: Operation): K<number> {
+  return yield* mkcleanAt(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_fail_next_alloc(op: Operation): K<number> {
+  const nth = numberArg(op, 0, 1);
+  if (nth < 0) {
+    return -EINVAL;
+  }
+  failNextAllocation(nth);
+  return 0;
+}
+
 function* op_pin(op: Operation): K<number> {
   return yield* pinAt(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2, FOLL_WRITE));
 }
@@ -533,6 +549,8 @@ const table: Readonly<Record<string, Handler>> = {
   kswapd: op_kswapd,
   compact: op_compact,
   swapoff: op_swapoff,
+  mkclean: op_mkclean,
+  fail_next_alloc: op_fail_next_alloc,
   pin: op_pin,
   unpin: op_unpin,
   device_store: op_device_store,

@@ -9,6 +9,7 @@ export interface TestOptions {
   readonly memoryPages?: number;
   readonly swapPages?: number;
   readonly recording?: boolean;
+  readonly maxMapCount?: number;
 }
 
 export function bootTest(options: TestOptions = {}): Machine {
@@ -17,6 +18,7 @@ export function bootTest(options: TestOptions = {}): Machine {
     memoryPages: options.memoryPages ?? 4096,
     swapPages: options.swapPages ?? 256,
     recording: options.recording ?? true,
+    ...(options.maxMapCount === undefined ? {} : { maxMapCount: options.maxMapCount }),
   });
 }
 

@@ -182,7 +182,8 @@ export const MADV_GUARD_INSTALL = 102;
 export const MADV_GUARD_REMOVE = 103;
 
 // ---- limits of the recorder
-export const sysctl_max_map_count = 65530;
+/** DEFAULT_MAX_MAP_COUNT. */
+export const DEFAULT_MAX_MAP_COUNT = 65530;
 export const stack_guard_gap = 256 * PAGE_SIZE;
 /** max(dac_mmap_min_addr, CONFIG_LSM_MMAP_MIN_ADDR). */
 export const mmap_min_addr = 65536;

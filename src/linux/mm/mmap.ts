@@ -61,7 +61,6 @@ import {
   PROT_WRITE,
   pages_of,
   stack_guard_gap,
-  sysctl_max_map_count,
   ULONG_MAX,
   VM_ACCOUNT,
   VM_DONTCOPY,
@@ -99,6 +98,7 @@ import {
   mlock_future_ok,
   RLIMIT_DATA,
   security_vm_enough_memory_mm,
+  sysctl_max_map_count,
   vm_stat_account,
   vm_unacct_memory,
 } from './util.ts';
@@ -256,7 +256,7 @@ export function* do_mmap(
   if (file_pgoff + len / PAGE_SIZE >= 2 ** 64) {
     return -EOVERFLOW;
   }
-  if (mm.map_count > sysctl_max_map_count) {
+  if (mm.map_count > sysctl_max_map_count()) {
     return -ENOMEM;
   }
   const vm_flags =

@@ -29,6 +29,8 @@ export interface pglist_data extends Obj {
   swap_info: Ptr<Obj>;
   /** Pins that devices hold, newest first (mm/user_pin.ts). */
   user_pins: Ptr<Obj>;
+  /** Allocations until one must fail; 0: none (mm/failslab.ts). */
+  fail_nth: number;
   /** Frames of the machine. */
   spanned_pages: number;
   /** Frames that are not free. */
@@ -72,6 +74,7 @@ export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   ptdesc_directory: 'n',
   swap_info: 'p',
   user_pins: 'p',
+  fail_nth: 'n',
   spanned_pages: 'n',
   used_pages: 'n',
   free_area: ['words', NR_PAGE_ORDERS * 3],

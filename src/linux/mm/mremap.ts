@@ -22,7 +22,6 @@ import {
   offset_in_page,
   PAGE_ALIGN,
   PAGE_SIZE,
-  sysctl_max_map_count,
   TASK_SIZE,
   VM_ACCOUNT,
   VM_DONTEXPAND,
@@ -39,6 +38,7 @@ import {
   may_expand_vm,
   mlock_future_ok,
   security_vm_enough_memory_mm,
+  sysctl_max_map_count,
   vm_acct_memory,
   vm_stat_account,
   vm_unacct_memory,
@@ -155,7 +155,7 @@ function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
 function* prep_move_vma(vrm: vma_remap_struct): K<number> {
   const vma = vmaOf(vrm);
   // do_munmap() may later split the source into three.
-  if (current_mm().map_count >= sysctl_max_map_count - 3) {
+  if (current_mm().map_count >= sysctl_max_map_count() - 3) {
     return -ENOMEM;
   }
   if (vma.vm_start !== vrm.addr || vma.vm_end !== vrm.addr + vrm.old_len) {
@@ -471,7 +471,7 @@ function check_mremap_params(vrm: vma_remap_struct): number {
     return -EINVAL;
   }
   // Both ranges may be split in three before move_vma() gives up for the same reason.
-  return current_mm().map_count + 2 >= sysctl_max_map_count - 3 ? -ENOMEM : 0;
+  return current_mm().map_count + 2 >= sysctl_max_map_count() - 3 ? -ENOMEM : 0;
 }
 
 /**

@@ -6,13 +6,13 @@
  * allocation does when memory runs short is in mm/page_alloc_slow.ts. Fidelity: custom; dup for splitting,
  * merging, counting and the watermarks.
  */
-import { choose } from '../../sim/choice.ts';
 import { cpu, read_heap, write_heap } from '../../sim/cpu.ts';
 import { reportFinding } from '../../sim/finding.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { type folio, mem_map, type page } from '../mm_types.ts';
 import { ROOT_PAGE, setRoot } from '../roots.ts';
 import { trace_mm_page_alloc, trace_mm_page_free } from './events.ts';
+import { shouldFailAllocation } from './failslab.ts';
 import { prep_compound_head } from './large_folio.ts';
 import { NR_PAGE_ORDERS, pglist_data_cachep } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
@@ -135,7 +135,7 @@ function __rmqueue_smallest(order: number): page | null {
 
 /** should_fail_alloc_page(): asks the schedule whether this allocation fails. */
 export function should_fail_alloc_page(): boolean {
-  return choose('fail_alloc', 2) === 1;
+  return shouldFailAllocation();
 }
 
 /** post_alloc_hook() and prep_compound_page(). */

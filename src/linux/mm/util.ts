@@ -8,6 +8,7 @@ import { ENOMEM } from '../errno.ts';
 import { type mm_struct, type vma_globals, vma_globals_cachep } from '../mm_types.ts';
 import { ROOT_VMA, rootAt, setRoot } from '../roots.ts';
 import {
+  DEFAULT_MAX_MAP_COUNT,
   is_data_mapping,
   is_exec_mapping,
   is_stack_mapping,
@@ -28,9 +29,15 @@ export function vmaGlobals(): vma_globals {
   if (read_heap(ROOT_VMA) === 0) {
     const made = vma_globals_cachep.alloc();
     made.commit_limit = DEFAULT_COMMIT_LIMIT;
+    made.max_map_count = DEFAULT_MAX_MAP_COUNT;
     setRoot(ROOT_VMA, made);
   }
   return rootAt(ROOT_VMA) as vma_globals;
+}
+
+/** vm.max_map_count: about how many VMAs an address space may have. */
+export function sysctl_max_map_count(): number {
+  return vmaGlobals().max_map_count;
 }
 
 export function vm_acct_memory(pages: number): void {

@@ -8,6 +8,7 @@
  *
  * Fidelity: dup. Left out: huge pages that straddle a new boundary, uprobes, policies, hugetlb.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { fput, get_file } from '../fs/file_table.ts';
@@ -35,14 +36,7 @@ import {
   vma_interval_tree_insert,
   vma_interval_tree_remove,
 } from './interval_tree.ts';
-import {
-  PAGE_SIZE,
-  sysctl_max_map_count,
-  VM_OPS_SPECIAL,
-  VM_SPECIAL,
-  VM_STICKY,
-  vma_is_anonymous,
-} from './mm.ts';
+import { PAGE_SIZE, VM_OPS_SPECIAL, VM_SPECIAL, VM_STICKY, vma_is_anonymous } from './mm.ts';
 import {
   mmap_assert_write_locked,
   vma_assert_write_locked,
@@ -56,6 +50,7 @@ import {
   anon_vma_unlock_write,
 } from './rmap/anon_vma_life.ts';
 import { vma_adjust_trans_huge } from './split_huge_pmd.ts';
+import { sysctl_max_map_count } from './util.ts';
 import { vm_area_dup, vm_area_free } from './vma_init.ts';
 import {
   __remove_shared_vm_struct,
@@ -296,7 +291,7 @@ export function* __split_vma(vma: vm_area_struct, addr: number, new_below: boole
 
 /** mm/vma.c: split_vma() v6.18: __split_vma() within max_map_count. */
 export function* split_vma(vma: vm_area_struct, addr: number, new_below: boolean): K<number> {
-  if ((vma.vm_mm as mm_struct).map_count >= sysctl_max_map_count) {
+  if ((vma.vm_mm as mm_struct).map_count >= sysctl_max_map_count()) {
     return -ENOMEM;
   }
   return yield* __split_vma(vma, addr, new_below);

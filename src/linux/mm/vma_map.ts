@@ -20,7 +20,6 @@ import {
   FS_TMPFS,
   is_shared_maywrite,
   PAGE_SIZE,
-  sysctl_max_map_count,
   VM_ACCOUNT,
   VM_DATA_FLAGS_TSK_EXEC,
   VM_DROPPABLE,
@@ -40,6 +39,7 @@ import { shmem_zero_setup } from './shmem.ts';
 import {
   may_expand_vm,
   security_vm_enough_memory_mm,
+  sysctl_max_map_count,
   vm_stat_account,
   vm_unacct_memory,
 } from './util.ts';
@@ -305,7 +305,7 @@ export function* do_brk_flags(
   if (!may_expand_vm(mm, vm_flags, pages)) {
     return -ENOMEM;
   }
-  if (mm.map_count > sysctl_max_map_count) {
+  if (mm.map_count > sysctl_max_map_count()) {
     return -ENOMEM;
   }
   if (security_vm_enough_memory_mm(mm, pages) !== 0) {

@@ -22,7 +22,6 @@ import {
   is_stack_mapping,
   offset_in_page,
   PAGE_ALIGN,
-  sysctl_max_map_count,
   TASK_SIZE,
   VM_ACCOUNT,
   VM_LOCKED,
@@ -39,7 +38,7 @@ import {
   vma_start_write,
 } from './mmap_lock.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
-import { vm_unacct_memory } from './util.ts';
+import { sysctl_max_map_count, vm_unacct_memory } from './util.ts';
 import { __split_vma } from './vma.ts';
 import { vm_area_free } from './vma_init.ts';
 import { vmaTreeBefore, vmaTreeClear, vmaTreeFind, vmaTreeNext } from './vma_tree.ts';
@@ -151,7 +150,7 @@ export function* vms_gather_munmap_vmas(vms: vma_munmap_struct): K<number> {
   const mm = first.vm_mm as mm_struct;
   if (vms.start > first.vm_start) {
     // Only a hole in the middle of one VMA makes the final count larger.
-    if (vms.end < first.vm_end && mm.map_count >= sysctl_max_map_count) {
+    if (vms.end < first.vm_end && mm.map_count >= sysctl_max_map_count()) {
       return -ENOMEM;
     }
     if (vma_is_sealed(first)) {
