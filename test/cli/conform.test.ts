@@ -14,7 +14,7 @@ const cwd = folder({
   'zipped.jsonl.gz': gzipSync(`${header}\n${brk({ ret: '0x1003001000' })}\n`),
   'differs.jsonl': `${header}\n${brk({ err: 'ENOMEM' })}\n`,
   'bare.jsonl': `${header}\n${brk(null)}\n`,
-  'ksm.jsonl': `${header}\n${brk(null)}\n{"t":"op","op":{"op":"ksm","passes":4}}\n`,
+  'unknown.jsonl': `${header}\n${brk(null)}\n{"t":"op","op":{"op":"userfault","passes":4}}\n`,
   'broken.jsonl': `${header}\n{"t":"op","op":{"op":"load","p":3,"addr":1}}\n{"t":\n`,
   'stranger.jsonl': `${header}\n{"t":"op","op":{"op":"load","p":3,"addr":1},"res":{"vals":[0]}}\n`,
   'elsewhere.jsonl': `${header.replace('0x1004000000', '0xffffffffffff')}\n${brk({ ret: 0 })}\n`,
@@ -52,10 +52,12 @@ describe.concurrent('conform', () => {
     expect(first).toBe(header);
     expect(JSON.parse(second ?? '')).toMatchObject({ i: 0, res: { ret: '0x1003001000' } });
     expect({ rest, code: bare.code }).toEqual({ rest: [], code: 0 });
-    const ksm = await rmapdbg(cwd, ['conform', 'ksm.jsonl']);
-    expect(ksm.out).toBe(bare.out);
-    expect(ksm.err).toContain('operation 1 {"op":"ksm","passes":4}\n  unsupported: ksm');
-    expect(ksm.code).toBe(1);
+    const unknown = await rmapdbg(cwd, ['conform', 'unknown.jsonl']);
+    expect(unknown.out).toBe(bare.out);
+    expect(unknown.err).toContain(
+      'operation 1 {"op":"userfault","passes":4}\n  unsupported: userfault',
+    );
+    expect(unknown.code).toBe(1);
   });
 
   test('--print writes what --json and a second run then call equal', async () => {
