@@ -1,4 +1,5 @@
 /** RMAP5, RMAP6, COW1, REF3 to REF5, PTE1: the counts and flags of page frames, counted again from the page tables. */
+import { memory_manager } from '../linux/kernel.ts';
 import { VM_MAYSHARE } from '../linux/mm/mm.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
 import { user_pin_cachep } from '../linux/mm/user_pin_types.ts';
@@ -103,6 +104,8 @@ function judgeSharing(
 ): void {
   const alone = entries.length === 1 && swapUsers === 0;
   const exclusive = (page.flags & EXCLUSIVE) !== 0;
+  // Before the flag, a writable private page was one that nobody else had.
+  const hasFlag = memory_manager().reuse === 'anon_exclusive';
   const evidence = [...where(entries), `${swapUsers} swap entries`];
   if (exclusive && !alone) {
     verdicts.push({
@@ -113,7 +116,7 @@ function judgeSharing(
   }
   for (const entry of entries) {
     const isPrivate = entry.vma === null || (entry.vma.vm_flags & VM_MAYSHARE) === 0;
-    if ((entry.value & WRITE) === 0 || !isPrivate || (alone && exclusive)) continue;
+    if ((entry.value & WRITE) === 0 || !isPrivate || (alone && (exclusive || !hasFlag))) continue;
     verdicts.push({
       kind: 'cow-shared-writable',
       text: `${frameText(page.pfn)} is writable in ${place(entry)} but not exclusive`,

@@ -1,4 +1,5 @@
 /** RMAP1 to RMAP4 and LIFE1: can every mapping of an anonymous page be found, are chains and counters right. */
+import { anon_rmap, has } from '../linux/kernel.ts';
 import {
   type address_space,
   type anon_vma,
@@ -23,10 +24,22 @@ import {
   rawPage,
   treeNodes,
 } from './raw.ts';
+import { judgeList, judgeListCounts } from './rmap-lists.ts';
 import type { Verdicts } from './verdict.ts';
 
 const avcOfNode = anon_vma_chain_cachep.container('rb');
 const avcOfLink = anon_vma_chain_cachep.container('same_vma');
+const avcOfEntry = anon_vma_chain_cachep.container('same_anon_vma');
+
+/** The links of an anon_vma are on a list, not in a tree. */
+const onLists = (): boolean => anon_rmap().shape === 'avc_list';
+
+/** Whether somebody may be changing what this anon_vma leads to: the lock that counts is held. */
+function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
+  if (held === null) return false;
+  if (!onLists()) return anon_vma.root !== undefined && held.any.has(anon_vma.root.rwsem);
+  return held.any.has(anon_vma.lock) || held.any.has(anon_vma.root.lock);
+}
 const vmaOfShared = vm_area_cachep.container('shared_rb');
 
 /** Trees and chains as they are, each read once. */
@@ -52,7 +65,9 @@ export class Chains {
     if (links === undefined) {
       links = [];
       try {
-        links = treeNodes(anon_vma.rb_root).map((node) => avcOfNode(node.at));
+        links = onLists()
+          ? listEntries(anon_vma.head).map(avcOfEntry)
+          : treeNodes(anon_vma.rb_root).map((node) => avcOfNode(node.at));
       } catch (error) {
         this.#broken(anon_vma, error);
       }
@@ -159,8 +174,7 @@ export function judgeReachable(picture: Picture, chains: Chains, held: HeldLocks
     const page = rawPage(pfn);
     if (isAnon(page)) {
       const anon_vma = mappingObject(page) as anon_vma | null | undefined;
-      const root = anon_vma?.root;
-      if (root !== undefined && held?.any.has(root.rwsem) === true) continue;
+      if (anon_vma?.root !== undefined && isLocked(anon_vma, held)) continue;
       for (const entry of entries) if (!busy(entry.mm)) judgeAnonEntry(chains, page, entry);
     } else if (page.mapping !== 0) {
       const mapping = mappingObject(page) as address_space;
@@ -185,6 +199,8 @@ function judgeChain(chains: Chains, vma: vm_area_struct): void {
   if (links.filter((avc) => avc.anon_vma === vma.anon_vma).length !== 1) {
     say("not exactly one link to the VMA's own anon_vma");
   }
+  // Without root_lock an anon_vma knows no relatives.
+  const hasRoots = !onLists() || has('root_lock');
   const root = vma.anon_vma.root;
   const seen = new Set<anon_vma>();
   for (const avc of links) {
@@ -195,10 +211,12 @@ function judgeChain(chains: Chains, vma: vm_area_struct): void {
     if (avc.vma !== vma) say('a link on the list of a VMA belongs to another', avc);
     if (seen.has(avc.anon_vma)) say('two links lead to the same anon_vma', avc);
     seen.add(avc.anon_vma);
-    if (avc.anon_vma.root !== root) say('the chain leads to two families', avc);
+    if (hasRoots && avc.anon_vma.root !== root) say('the chain leads to two families', avc);
     if (!chains.tree(avc.anon_vma).includes(avc)) say('a link of the list is not in the tree', avc);
   }
-  if (links.at(-1)?.anon_vma !== root) say('the root of the family is not the oldest link');
+  if (hasRoots && links.at(-1)?.anon_vma !== root) {
+    say('the root of the family is not the oldest link');
+  }
 }
 
 function lastPgoff(vma: vm_area_struct): number {
@@ -264,6 +282,10 @@ export function reachableAnonVmas(
   const add = (anon_vma: anon_vma | null): void => {
     for (let at = anon_vma; at !== null && !found.has(at) && isLive(at); ) {
       found.add(at);
+      if (onLists()) {
+        at = has('root_lock') ? at.root : null;
+        continue;
+      }
       add(at.root);
       at = at.parent;
     }
@@ -346,7 +368,12 @@ export function judgeChains(
   held: readonly anon_vma[],
 ): void {
   for (const { vmas } of picture.spaces) for (const vma of vmas) judgeChain(chains, vma);
-  for (const anon_vma of family) judgeTree(chains, anon_vma);
   judgeMergeRule(picture, chains);
+  if (onLists()) {
+    for (const anon_vma of family) judgeList(chains, anon_vma);
+    judgeListCounts(chains, family);
+    return;
+  }
+  for (const anon_vma of family) judgeTree(chains, anon_vma);
   judgeCounters(picture, chains, family, held);
 }

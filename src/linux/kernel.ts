@@ -13,6 +13,26 @@ export type feature =
   | 'maybe_guard'
   /** copy_vma() refuses a fork child's source and clones its chain into the target (6.18.y stable). */
   | 'copied_from'
+  /** The lock of the oldest anon_vma stands for the whole family (2.6.36). */
+  | 'root_lock'
+  /** vma_adjust() takes the root's lock for splits, imports and moved starts (2.6.36). */
+  | 'adjust_locks_root'
+  /** anon_vma_prepare() links at the tail of the list (2.6.36). */
+  | 'prepare_at_tail'
+  /** page_add_anon_rmap() leaves a page under the anon_vma it has (2.6.36). */
+  | 'keep_anchor'
+  /** page_lock_anon_vma() looks at the map count again under the lock (2.6.36). */
+  | 'lookup_recheck'
+  /** fork sets vm_mm before it links the VMA (2.6.36). */
+  | 'fork_sets_mm_first'
+  /** A split that fails takes its links back (2.6.36). */
+  | 'split_unlinks'
+  /** vma_link() does not lock the anon_vma (2.6.36). */
+  | 'link_without_lock'
+  /** Migration holds a count of the page's anon_vma (2.6.35). */
+  | 'pin_anon_vma'
+  /** Migration leaves the stack of an unfinished execve() alone (2.6.35). */
+  | 'skip_temporary_stack'
   /** Per-VMA locks: faults without mmap_lock (6.4). */
   | 'per_vma_lock';
 

@@ -6,6 +6,7 @@ import { dup_mmap, exit_mmap, sys_brk, sys_mmap } from './mmap.ts';
 import { do_mprotect_pkey } from './mprotect.ts';
 import { mremap } from './mremap.ts';
 import type { mm_ops } from './ops.ts';
+import { __alloc_pages_slowpath } from './page_alloc_slow.ts';
 import { sys_munmap } from './vma_munmap.ts';
 import { reclaimAt, referencedAt } from './vmscan.ts';
 
@@ -21,6 +22,7 @@ export const modern_mm: mm_ops = {
   do_user_addr_fault,
   dup_mmap,
   exit_mmap,
+  alloc_pages_slowpath: __alloc_pages_slowpath,
   reclaimAt,
   referencedAt,
   migrateAt,

@@ -4,7 +4,7 @@
  * of the kernels with a VMA list and struct page. Fidelity: custom (Linux has one memory manager a kernel).
  */
 import type { K } from '../../sim/wait.ts';
-import type { mm_struct } from '../mm_types.ts';
+import type { folio, mm_struct } from '../mm_types.ts';
 
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
@@ -36,6 +36,8 @@ export interface mm_ops {
   dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number>;
   /** The last user of the address space has gone. */
   exit_mmap(mm: mm_struct): K;
+  /** What an allocation does that finds too little memory free. NULL: it fails. */
+  alloc_pages_slowpath(gfp: number, order: number): K<folio | null>;
   /** Aimed work of kernel tasks on the page that a task maps at an address. */
   reclaimAt(task: number, address: number): K<number>;
   referencedAt(task: number, address: number): K<number>;

@@ -122,7 +122,7 @@ function* __mmap_prepare(map: mmap_state): K<number> {
 }
 
 /** f_op->mmap() or mmap_prepare() of the file: sets the operations of a new VMA. 0 or a negative errno. */
-function mmapFile(file: file, vma: vm_area_struct): number {
+export function mmapFile(file: file, vma: vm_area_struct): number {
   switch (file.f_inode?.i_kind) {
     case FS_DISK:
       vma.vm_ops = VM_OPS_FILE;

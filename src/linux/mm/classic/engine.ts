@@ -1,0 +1,62 @@
+/** The memory manager of 2.6.34 to 2.6.36 as a preset names it. */
+import type { K } from '../../../sim/wait.ts';
+import type { folio } from '../../mm_types.ts';
+import type { mm_ops } from '../ops.ts';
+import { do_page_fault } from './fault.ts';
+import { sys_madvise } from './madvise.ts';
+import { migrateAt } from './migrate.ts';
+import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
+import { sys_mprotect } from './mprotect.ts';
+import { sys_mremap } from './mremap.ts';
+import { reclaimAt, referencedAt } from './vmscan.ts';
+
+const later = (version: string): string => `it came with ${version}`;
+const unbuilt = 'the simulator does not have it for this kernel yet';
+
+/** Allocations do not reclaim here: what finds no free page fails. */
+function* noReclaim(): K<folio | null> {
+  return null;
+}
+
+export const classic_mm: mm_ops = {
+  name: 'classic',
+  reuse: 'swap_count',
+  mmap: sys_mmap,
+  munmap: sys_munmap,
+  mprotect: sys_mprotect,
+  mremap: sys_mremap,
+  brk: sys_brk,
+  madvise: sys_madvise,
+  do_user_addr_fault: do_page_fault,
+  dup_mmap,
+  exit_mmap,
+  alloc_pages_slowpath: noReclaim,
+  reclaimAt,
+  referencedAt,
+  migrateAt,
+  missing: {
+    clone3: later('5.3'),
+    memfd_create: later('3.17'),
+    mlock2: later('4.4'),
+    mseal: later('6.10'),
+    pkey_mprotect: later('4.9'),
+    collapse: later('2.6.38, as transparent huge pages'),
+    split: later('2.6.38, as transparent huge pages'),
+    mlock: unbuilt,
+    mlockall: unbuilt,
+    munlock: unbuilt,
+    munlockall: unbuilt,
+    execve: unbuilt,
+    execveat: later('3.19'),
+    fallocate: unbuilt,
+    ftruncate: unbuilt,
+    msync: unbuilt,
+    punch: unbuilt,
+    kswapd: unbuilt,
+    ksm_scan: unbuilt,
+    device_load: unbuilt,
+    device_store: unbuilt,
+    pin: unbuilt,
+    unpin: unbuilt,
+  },
+};

@@ -1,0 +1,383 @@
+/**
+ * mm/mmap.c v2.6.34 and v2.6.36: how VMAs change: vma_adjust(), the eight cases of vma_merge(), splitting and
+ * linking.
+ *
+ * The order of the writes in vma_adjust() and the locks around them are what old races were about: 2.6.34
+ * writes vm_start, vm_end and vm_pgoff under mmap_sem only (no feature), with adjust_locks_root (2.6.36)
+ * under the root's lock when the VMA is split, imports pages or moves its start.
+ *
+ * Lock tree: mmap_sem (write) -> i_mmap_lock -> anon_vma lock. Fidelity: dup; the list and rbtree of VMAs are
+ * mm/vma_tree.ts, i_mmap_lock is i_mmap_rwsem, prio_tree is the interval tree; no mempolicy, no nonlinear.
+ */
+import type { K } from '../../../sim/wait.ts';
+import { ENOMEM } from '../../errno.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
+import { lockdep_assert_held_write } from '../../kernel/locking/lockdep.ts';
+import { anon_rmap, has } from '../../kernel.ts';
+import type { anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.ts';
+import { trace_vma_adjust, trace_vma_merge, trace_vma_split } from '../events.ts';
+import { vma_interval_tree_insert, vma_interval_tree_remove } from '../interval_tree.ts';
+import { PAGE_SIZE, VM_SPECIAL } from '../mm.ts';
+import { anon_vma_lock, anon_vma_unlock } from '../rmap/anon_vma_list.ts';
+import { vm_area_dup, vm_area_free } from '../vma_init.ts';
+import {
+  __remove_shared_vm_struct,
+  __vma_link_file,
+  i_mmap_lock_write,
+  i_mmap_unlock_write,
+  vma_mapping,
+} from '../vma_link.ts';
+import { vmaTreeClear, vmaTreeFirst, vmaTreeNext, vmaTreeStore } from '../vma_tree.ts';
+import { can_vma_merge_after, can_vma_merge_before, is_mergeable_anon_vma } from './vma_merge.ts';
+
+/** mm->mmap, vma->vm_next: the VMA after `prev`, the first one for null. */
+export function nextOf(mm: mm_struct, prev: vm_area_struct | null): vm_area_struct | null {
+  return prev === null ? vmaTreeFirst(mm) : vmaTreeNext(prev);
+}
+
+/** Tells the stand-in for list and rbtree the range that VMAs have now. Lookups read vm_start and vm_end in Linux. */
+function retree(mm: mm_struct, ...vmas: readonly vm_area_struct[]): void {
+  for (const vma of vmas) {
+    vmaTreeClear(mm, vma.tree_start, vma.tree_end);
+  }
+  for (const vma of vmas) {
+    vmaTreeStore(mm, vma);
+  }
+}
+
+/** Stack growth writes vm_start under mmap_sem for read: a lookup sees it at once. */
+export const retreeGrown = (mm: mm_struct, vma: vm_area_struct): void => vmaTreeStore(mm, vma);
+
+/** Whose lock vma_adjust() takes, or null. */
+function adjust_lock(
+  vma: vm_area_struct,
+  start: number,
+  importer: vm_area_struct | null,
+  insert: vm_area_struct | null,
+): anon_vma | null {
+  if (!has('adjust_locks_root') || vma.anon_vma === null) {
+    return null;
+  }
+  return insert !== null || importer !== null || start !== vma.vm_start ? vma.anon_vma : null;
+}
+
+/** What a new range of a VMA means for the one after it. */
+interface adjustment {
+  end: number;
+  /** VMAs after `vma` that it swallows: 0, 1, 2. */
+  remove_next: number;
+  /** Pages by which the boundary to the next VMA moves. */
+  adjust_next: number;
+  exporter: vm_area_struct | null;
+  importer: vm_area_struct | null;
+}
+
+function classify(vma: vm_area_struct, next: vm_area_struct, end: number): adjustment {
+  if (end >= next.vm_end) {
+    return {
+      end: next.vm_end,
+      remove_next: end > next.vm_end ? 2 : 1,
+      adjust_next: 0,
+      exporter: next,
+      importer: vma,
+    };
+  }
+  if (end > next.vm_start) {
+    const pages = (end - next.vm_start) / PAGE_SIZE;
+    return { end, remove_next: 0, adjust_next: pages, exporter: next, importer: vma };
+  }
+  if (end < vma.vm_end) {
+    const pages = -(vma.vm_end - end) / PAGE_SIZE;
+    return { end, remove_next: 0, adjust_next: pages, exporter: vma, importer: next };
+  }
+  return { end, remove_next: 0, adjust_next: 0, exporter: null, importer: null };
+}
+
+/**
+ * mm/mmap.c: vma_adjust() v2.6.34: gives `vma` a new range and offset, and what that takes from or leaves to
+ * the next VMA; `insert` is the other half of a split. 0, or -ENOMEM with nothing changed.
+ * Preconditions: mmap_sem held for write.
+ */
+export function* vma_adjust(
+  vma: vm_area_struct,
+  start: number,
+  new_end: number,
+  pgoff: number,
+  insert: vm_area_struct | null,
+): K<number> {
+  const mm = vma.vm_mm as mm_struct;
+  lockdep_assert_held_write(mm.mmap_lock, 'mmap_sem');
+  for (;;) {
+    const next = vmaTreeNext(vma);
+    let change: adjustment = {
+      end: new_end,
+      remove_next: 0,
+      adjust_next: 0,
+      exporter: null,
+      importer: null,
+    };
+    if (next !== null && insert === null) {
+      change = classify(vma, next, new_end);
+      const { exporter, importer } = change;
+      // The VMA that grows must be found where the pages it takes over are looked for.
+      if (exporter !== null && importer !== null && exporter.anon_vma !== null) {
+        if (importer.anon_vma === null) {
+          if ((yield* anon_rmap().anon_vma_clone(importer, exporter)) !== 0) {
+            return -ENOMEM;
+          }
+          importer.anon_vma = exporter.anon_vma;
+        }
+      }
+    }
+    const { end, remove_next, adjust_next } = change;
+    const mapping = vma_mapping(vma);
+    if (mapping !== null) {
+      yield* i_mmap_lock_write(mapping);
+      if (insert !== null) {
+        __vma_link_file(insert, mapping);
+      }
+    }
+    const locked = adjust_lock(vma, start, change.importer, insert);
+    if (locked !== null) {
+      yield* anon_vma_lock(locked);
+    }
+    if (mapping !== null) {
+      vma_interval_tree_remove(vma, mapping.i_mmap);
+      if (adjust_next !== 0) {
+        vma_interval_tree_remove(next as vm_area_struct, mapping.i_mmap);
+      }
+    }
+    // A walk without our locks may compute an address from any mixture of old and new values.
+    vma.vm_start = start;
+    vma.vm_end = end;
+    vma.vm_pgoff = pgoff;
+    trace_vma_adjust({ vma, start, end, pgoff });
+    if (next !== null && adjust_next !== 0) {
+      next.vm_start = next.vm_start + adjust_next * PAGE_SIZE;
+      next.vm_pgoff = next.vm_pgoff + adjust_next;
+      trace_vma_adjust({ vma: next, start: next.vm_start, end: next.vm_end, pgoff: next.vm_pgoff });
+    }
+    if (mapping !== null) {
+      if (adjust_next !== 0) {
+        vma_interval_tree_insert(next as vm_area_struct, mapping.i_mmap);
+      }
+      vma_interval_tree_insert(vma, mapping.i_mmap);
+    }
+    if (next !== null && remove_next !== 0) {
+      vmaTreeClear(mm, next.tree_start, next.tree_end);
+      retree(mm, vma);
+      if (mapping !== null) {
+        __remove_shared_vm_struct(next, mapping);
+      }
+    } else if (insert !== null) {
+      retree(mm, vma);
+      vmaTreeStore(mm, insert);
+      mm.map_count = mm.map_count + 1;
+    } else if (next !== null && adjust_next !== 0) {
+      retree(mm, vma, next);
+    } else {
+      retree(mm, vma);
+    }
+    if (locked !== null) {
+      anon_vma_unlock(locked);
+    }
+    if (mapping !== null) {
+      i_mmap_unlock_write(mapping);
+    }
+    if (next === null || remove_next === 0) {
+      return 0;
+    }
+    if (next.vm_file !== null) {
+      fput(next.vm_file);
+    }
+    if (next.anon_vma !== null) {
+      yield* anon_rmap().anon_vma_merge(vma, next);
+    }
+    mm.map_count = mm.map_count - 1;
+    vm_area_free(next);
+    if (remove_next === 1) {
+      return 0;
+    }
+    // Case 6 of vma_merge(): the one after that goes too, in another round.
+  }
+}
+
+/**
+ * mm/mmap.c: vma_merge() v2.6.34: makes [addr, end) part of a neighbour, or of both. The VMA that holds it
+ * now, or null. `anon_vma` is that of the pages in the range, null if there are none yet.
+ * Preconditions: mmap_sem held for write; for mprotect the range is the start of the VMA after `prev`, or lies in `prev`.
+ */
+export function* vma_merge(
+  mm: mm_struct,
+  prev: vm_area_struct | null,
+  addr: number,
+  end: number,
+  vm_flags: number,
+  anon_vma: anon_vma | null,
+  file: file | null,
+  pgoff: number,
+): K<vm_area_struct | null> {
+  const pglen = (end - addr) / PAGE_SIZE;
+  if ((vm_flags & VM_SPECIAL) !== 0) {
+    return null;
+  }
+  let next = nextOf(mm, prev);
+  const area = next;
+  const before = mm.map_count;
+  if (next !== null && next.vm_end === end) {
+    // Cases 6, 7 and 8.
+    next = vmaTreeNext(next);
+  }
+  const joins_next =
+    next !== null &&
+    end === next.vm_start &&
+    can_vma_merge_before(next, vm_flags, anon_vma, file, pgoff + pglen);
+  if (
+    prev !== null &&
+    prev.vm_end === addr &&
+    can_vma_merge_after(prev, vm_flags, anon_vma, file, pgoff)
+  ) {
+    // Cases 1 and 6 join both sides; 2, 5 and 7 only the one before.
+    const both = next !== null && joins_next && is_mergeable_anon_vma(prev.anon_vma, next.anon_vma);
+    const new_end = next !== null && both ? next.vm_end : end;
+    const err = yield* vma_adjust(prev, prev.vm_start, new_end, prev.vm_pgoff, null);
+    if (err !== 0) {
+      return null;
+    }
+    trace_vma_merge({ vma: prev, start: addr, end, removed: before - mm.map_count });
+    return prev;
+  }
+  if (next !== null && joins_next && area !== null) {
+    let err: number;
+    if (prev !== null && addr < prev.vm_end) {
+      // Case 4: the boundary between the two moves down.
+      err = yield* vma_adjust(prev, prev.vm_start, addr, prev.vm_pgoff, null);
+    } else {
+      // Case 3, and 8, where the area swallows the next one and takes over its flags later.
+      err = yield* vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, null);
+    }
+    if (err !== 0) {
+      return null;
+    }
+    trace_vma_merge({ vma: area, start: addr, end, removed: before - mm.map_count });
+    return area;
+  }
+  return null;
+}
+
+/**
+ * mm/mmap.c: __split_vma() v2.6.34. 0 or -ENOMEM. Preconditions: mmap_sem held for write. When vma_adjust()
+ * fails the links of the new VMA stay behind, unless split_unlinks (2.6.36).
+ */
+export function* __split_vma(vma: vm_area_struct, addr: number, new_below: boolean): K<number> {
+  const new_vma = vm_area_dup(vma);
+  if (new_vma === null) {
+    return -ENOMEM;
+  }
+  if (new_below) {
+    new_vma.vm_end = addr;
+  } else {
+    new_vma.vm_start = addr;
+    new_vma.vm_pgoff = new_vma.vm_pgoff + (addr - vma.vm_start) / PAGE_SIZE;
+  }
+  if ((yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
+    vm_area_free(new_vma);
+    return -ENOMEM;
+  }
+  if (new_vma.vm_file !== null) {
+    get_file(new_vma.vm_file);
+  }
+  let err: number;
+  if (new_below) {
+    const pgoff = vma.vm_pgoff + (addr - new_vma.vm_start) / PAGE_SIZE;
+    err = yield* vma_adjust(vma, addr, vma.vm_end, pgoff, new_vma);
+  } else {
+    err = yield* vma_adjust(vma, vma.vm_start, addr, vma.vm_pgoff, new_vma);
+  }
+  if (err === 0) {
+    trace_vma_split({ vma, new_vma, addr });
+    return 0;
+  }
+  if (new_vma.vm_file !== null) {
+    fput(new_vma.vm_file);
+  }
+  if (has('split_unlinks')) {
+    yield* anon_rmap().unlink_anon_vmas(new_vma);
+  }
+  vm_area_free(new_vma);
+  return err;
+}
+
+/** mm/mmap.c: vma_link() v2.6.34; with link_without_lock (2.6.36) the anon_vma is not locked. */
+export function* vma_link(mm: mm_struct, vma: vm_area_struct): K {
+  const mapping = vma_mapping(vma);
+  const anon_vma = has('link_without_lock') ? null : vma.anon_vma;
+  if (mapping !== null) {
+    yield* i_mmap_lock_write(mapping);
+  }
+  if (anon_vma !== null) {
+    yield* anon_vma_lock(anon_vma);
+  }
+  vmaTreeStore(mm, vma);
+  if (mapping !== null) {
+    __vma_link_file(vma, mapping);
+  }
+  if (anon_vma !== null) {
+    anon_vma_unlock(anon_vma);
+  }
+  if (mapping !== null) {
+    i_mmap_unlock_write(mapping);
+  }
+  mm.map_count = mm.map_count + 1;
+}
+
+/**
+ * mm/mmap.c: copy_vma() v2.6.34: the VMA to which mremap() moves `vma`, or null. Preconditions: mmap_sem held for
+ * write. It keeps the page offsets of the pages that move, so that their index still fits.
+ */
+export function* copy_vma(
+  vma: vm_area_struct,
+  addr: number,
+  len: number,
+  old_pgoff: number,
+  prev: vm_area_struct | null,
+): K<{ readonly vma: vm_area_struct; readonly new_vma: vm_area_struct } | null> {
+  const mm = vma.vm_mm as mm_struct;
+  const vma_start = vma.vm_start;
+  let pgoff = old_pgoff;
+  // Nothing faulted in yet: the new place decides, as if it were mapped anew.
+  if (vma.vm_file === null && vma.anon_vma === null) {
+    pgoff = addr / PAGE_SIZE;
+  }
+  const merged = yield* vma_merge(
+    mm,
+    prev,
+    addr,
+    addr + len,
+    vma.vm_flags,
+    vma.anon_vma,
+    vma.vm_file,
+    pgoff,
+  );
+  if (merged !== null) {
+    // The source may have vanished in the merge.
+    const swallowed = vma_start >= merged.vm_start && vma_start < merged.vm_end;
+    return { vma: swallowed ? merged : vma, new_vma: merged };
+  }
+  const new_vma = vm_area_dup(vma);
+  if (new_vma === null) {
+    return null;
+  }
+  if ((yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
+    vm_area_free(new_vma);
+    return null;
+  }
+  new_vma.vm_start = addr;
+  new_vma.vm_end = addr + len;
+  new_vma.vm_pgoff = pgoff;
+  if (new_vma.vm_file !== null) {
+    get_file(new_vma.vm_file);
+  }
+  yield* vma_link(mm, new_vma);
+  return { vma, new_vma };
+}
