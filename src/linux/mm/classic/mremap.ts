@@ -288,7 +288,7 @@ function vma_expandable(vma: vm_area_struct, delta: number): boolean {
 }
 
 /** The part of do_mremap() that makes a mapping larger. The address or a negative errno. */
-function* grow(addr: number, old_len: number, new_len: number, flags: number): K<number> {
+function* growMapping(addr: number, old_len: number, new_len: number, flags: number): K<number> {
   const found = vma_to_resize(addr, old_len, new_len);
   if (typeof found === 'number') {
     return found;
@@ -342,7 +342,7 @@ function* do_mremap(
     const ret = yield* do_munmap(current_mm(), addr + new_len, old_len - new_len);
     return ret !== 0 && old_len !== new_len ? ret : addr;
   }
-  return yield* grow(addr, old_len, new_len, flags);
+  return yield* growMapping(addr, old_len, new_len, flags);
 }
 
 /** mm/mremap.c: mremap(2) v2.6.34. */

@@ -289,7 +289,7 @@ function* walkFile(page: page, rwc: rmap_walk_control): K {
   up_read(mapping.i_mmap_rwsem);
 }
 
-function* walk(page: page, rwc: rmap_walk_control): K {
+function* walkMappings(page: page, rwc: rmap_walk_control): K {
   if (folio_test_anon(page)) {
     yield* anon_rmap().rmap_walk_anon(page, rwc, false);
   } else {
@@ -311,7 +311,7 @@ export function* page_referenced(page: page, is_locked: boolean): K<references> 
       return refs;
     }
   }
-  yield* walk(page, {
+  yield* walkMappings(page, {
     name: 'page_referenced',
     rmap_one: page_referenced_one,
     arg: refs,
@@ -402,7 +402,7 @@ export function* try_to_unmap(page: page, flags: number): K<number> {
   BUG_ON(!folio_test_locked(page), '!PageLocked(page)');
   const state: unmapping = { flags, ret: SWAP_AGAIN };
   const skip = has('skip_temporary_stack') && (flags & TTU_ACTION_MASK) === TTU_MIGRATION;
-  yield* walk(page, {
+  yield* walkMappings(page, {
     name: 'try_to_unmap',
     rmap_one: try_to_unmap_one,
     arg: state,
@@ -416,5 +416,5 @@ export function* try_to_unmap(page: page, flags: number): K<number> {
 /** mm/rmap.c: rmap_walk() v2.6.34. Preconditions: page lock; something keeps the anon_vma. */
 export function* rmap_walk(page: page, rwc: rmap_walk_control): K {
   VM_BUG_ON_FOLIO(!folio_test_locked(page), page, '!PageLocked(page)');
-  yield* walk(page, rwc);
+  yield* walkMappings(page, rwc);
 }

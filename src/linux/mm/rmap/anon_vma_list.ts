@@ -209,7 +209,7 @@ export function* anon_vma_prepare(vma: vm_area_struct): K<number> {
 }
 
 /** mm/rmap.c: anon_vma_chain_link() v2.6.34: newest first on the VMA's list, last on the anon_vma's. */
-function* anon_vma_chain_link(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma): K {
+function* linkChain(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma): K {
   avc.vma = vma;
   avc.anon_vma = anon_vma;
   list_add(avc.same_vma, vma.anon_vma_chain);
@@ -231,7 +231,7 @@ export function* anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): K<num
       yield* unlink_anon_vmas(dst);
       return -ENOMEM;
     }
-    yield* anon_vma_chain_link(dst, avc, pavc.anon_vma);
+    yield* linkChain(dst, avc, pavc.anon_vma);
     links = links + 1;
   }
   trace_anon_vma_clone({ dst, src, links });
@@ -267,10 +267,10 @@ export function* anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<num
     anon_vma.root = parent.root;
     get_anon_vma(anon_vma.root);
     vma.anon_vma = anon_vma;
-    yield* anon_vma_chain_link(vma, avc, anon_vma);
+    yield* linkChain(vma, avc, anon_vma);
   } else {
     anon_vma.root = anon_vma;
-    yield* anon_vma_chain_link(vma, avc, anon_vma);
+    yield* linkChain(vma, avc, anon_vma);
     vma.anon_vma = anon_vma;
   }
   trace_anon_vma_fork({ vma, pvma, anon_vma });
