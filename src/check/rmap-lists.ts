@@ -33,4 +33,3 @@ export function judgeListCounts(chains: Chains, family: ReadonlySet<anon_vma>): 
     chains.say('anon-vma-counter', text, [describeObject(anon_vma)]);
   }
 }
-

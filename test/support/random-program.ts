@@ -4,6 +4,7 @@
  */
 import { Prng } from '../../src/base/prng.ts';
 import { spawnInit, spawnKernelThread } from '../../src/linux/boot.ts';
+import type { kernel } from '../../src/linux/kernel.ts';
 import { ENDLESS } from '../../src/sim/cpu.ts';
 import type { Machine, Operation } from '../../src/sim/machine.ts';
 
@@ -155,7 +156,10 @@ export class RandomProgram {
   /** One more random operation. Returns its text. */
   step(fuel: () => number = () => ENDLESS): string {
     let { task, operation } = this.next();
-    while (this.machine.block(task).op !== 0) ({ task, operation } = this.next());
+    const { missing } = (this.machine.config.kernel as kernel).mm;
+    while (this.machine.block(task).op !== 0 || missing[operation.name] !== undefined) {
+      ({ task, operation } = this.next());
+    }
     this.run(task, operation, fuel);
     return `${this.machine.names[task] ?? task}: ${operation.text}`;
   }

@@ -51,6 +51,7 @@ export const classic_mm: mm_ops = {
     fallocate: unbuilt,
     ftruncate: unbuilt,
     msync: unbuilt,
+    prctl: unbuilt,
     punch: unbuilt,
     kswapd: unbuilt,
     ksm_scan: unbuilt,

@@ -1,13 +1,11 @@
 /**
- * mm/memory.c v2.6.34: copying page tables at fork, and page faults.
+ * mm/memory.c v2.6.34: page faults.
  *
- * Lock tree: mmap_sem (read) -> page lock -> anon_vma lock, ptl; at fork the ptl of the child's table, then the
- * parent's. A private page is reused in place when map count and swap count say that nobody else has it.
- * Fidelity: dup; no huge pages, KSM pages, nonlinear files; rescheduling in copy_pte_range() is left out.
+ * Lock tree: mmap_sem (read) -> page lock -> anon_vma lock, ptl. A private page is reused in place when map count and swap count say that nobody else has it.
+ * Fidelity: dup; no huge pages, KSM pages, nonlinear files.
  */
 import type { K } from '../../../sim/wait.ts';
-import { ENOMEM } from '../../errno.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { VM_BUG_ON_FOLIO } from '../../lib/bug.ts';
 import type { mm_struct, page, vm_area_struct } from '../../mm_types.ts';
@@ -22,19 +20,14 @@ import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from '../f
 import { vm_normal_page } from '../memory.ts';
 import { migration_entry_wait } from '../migrate.ts';
 import {
-  is_cow_mapping,
   linear_page_index,
   PAGE_ALIGN_DOWN,
-  PAGE_SIZE,
   VM_LOCKED,
-  VM_MIXEDMAP,
-  VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
   vma_is_anonymous,
 } from '../mm.ts';
 import {
-  add_mm_counter,
   dec_mm_counter,
   inc_mm_counter,
   MM_ANONPAGES,
@@ -58,25 +51,13 @@ import {
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   is_migration_entry,
-  is_writable_migration_entry,
-  migration_pte_with_kind,
   mk_pte,
   pfn_pte,
-  pgd_addr_end,
-  pgd_none,
   pgd_offset,
-  pgdp_get,
-  pmd_addr_end,
   pmd_alloc,
-  pmd_none,
-  pmd_offset,
-  pmdp_get,
   pte_alloc,
-  pte_alloc_map_lock,
   pte_is_swap_entry,
-  pte_mkclean,
   pte_mkdirty,
-  pte_mkold,
   pte_mkspecial,
   pte_mkwrite,
   pte_mkyoung,
@@ -91,18 +72,11 @@ import {
   pte_to_swp_entry,
   pte_unmap_unlock,
   pte_write,
-  pte_wrprotect,
   ptep_clear_flush,
   ptep_get,
   ptep_set_access_flags,
-  ptep_set_wrprotect,
   ptlock_ptr,
-  pud_addr_end,
   pud_alloc,
-  pud_none,
-  pud_offset,
-  pudp_get,
-  SWP_MIGRATION_READ,
   set_pte_at,
 } from '../pgtable.ts';
 import { maybe_mkwrite } from '../set_pte_range.ts';
@@ -112,7 +86,6 @@ import {
   folio_free_swap,
   swap_cache_del_folio,
   swap_count,
-  swap_duplicate,
   swap_free,
   vm_swap_full,
 } from '../swapfile.ts';
@@ -132,124 +105,10 @@ import {
   page_add_anon_rmap,
   page_add_file_rmap,
   page_add_new_anon_rmap,
-  page_dup_rmap,
   page_mapcount,
   page_move_anon_rmap,
   page_remove_rmap,
 } from './rmap.ts';
-
-// ---------------------------------------------------------------- fork
-
-/** mm/memory.c: copy_one_pte() v2.6.34. 0 or -ENOMEM. Atomic. Preconditions: both ptls. */
-function copy_one_pte(
-  dst_mm: mm_struct,
-  src_mm: mm_struct,
-  dst_pte: pte_ptr,
-  src_pte: pte_ptr,
-  vma: vm_area_struct,
-  addr: number,
-): number {
-  let pte = ptep_get(src_pte);
-  if (!pte_present(pte)) {
-    if (pte_is_swap_entry(pte)) {
-      if (swap_duplicate(pte_to_swp_entry(pte)) < 0) {
-        return -ENOMEM;
-      }
-      inc_mm_counter(dst_mm, MM_SWAPENTS);
-    } else if (is_writable_migration_entry(pte) && is_cow_mapping(vma.vm_flags)) {
-      pte = migration_pte_with_kind(pte, SWP_MIGRATION_READ);
-      set_pte_at(src_mm, addr, src_pte, pte);
-    }
-    set_pte_at(dst_mm, addr, dst_pte, pte);
-    return 0;
-  }
-  if (is_cow_mapping(vma.vm_flags)) {
-    ptep_set_wrprotect(src_mm, addr, src_pte);
-    pte = pte_wrprotect(pte);
-  }
-  if ((vma.vm_flags & VM_SHARED) !== 0) {
-    pte = pte_mkclean(pte);
-  }
-  pte = pte_mkold(pte);
-  const page = vm_normal_page(vma, addr, pte);
-  if (page !== null) {
-    folio_get(page);
-    page_dup_rmap(page);
-    add_mm_counter(dst_mm, folio_test_anon(page) ? MM_ANONPAGES : mm_counter_file(page), 1);
-  }
-  set_pte_at(dst_mm, addr, dst_pte, pte);
-  return 0;
-}
-
-/** mm/memory.c: copy_pte_range() v2.6.34. 0 or -ENOMEM. */
-function* copy_pte_range(
-  dst_mm: mm_struct,
-  src_mm: mm_struct,
-  dst_pmd: pte_ptr,
-  src_pmd: pte_ptr,
-  vma: vm_area_struct,
-  start: number,
-  end: number,
-): K<number> {
-  const orig_dst_pte = yield* pte_alloc_map_lock(dst_mm, dst_pmd, start);
-  if (orig_dst_pte === 0) {
-    return -ENOMEM;
-  }
-  const orig_src_pte = pte_offset_map(src_pmd, start);
-  const src_ptl = ptlock_ptr(orig_src_pte);
-  yield* spin_lock(src_ptl);
-  let error = 0;
-  for (let addr = start; addr < end && error === 0; addr = addr + PAGE_SIZE) {
-    const offset = (addr - start) / PAGE_SIZE;
-    if (!pte_none(ptep_get(orig_src_pte + offset))) {
-      error = copy_one_pte(dst_mm, src_mm, orig_dst_pte + offset, orig_src_pte + offset, vma, addr);
-    }
-  }
-  spin_unlock(src_ptl);
-  pte_unmap_unlock(orig_dst_pte);
-  return error;
-}
-
-/**
- * mm/memory.c: copy_page_range() v2.6.34, down to copy_pmd_range(): 0 or -ENOMEM. Preconditions: both mmap_sems held for
- * write. What a fault can fill again is not copied. No anon_vma lock: a walk may run meanwhile.
- */
-export function* copy_page_range(dst_vma: vm_area_struct, vma: vm_area_struct): K<number> {
-  const dst_mm = dst_vma.vm_mm as mm_struct;
-  const src_mm = vma.vm_mm as mm_struct;
-  if ((vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP)) === 0 && vma.anon_vma === null) {
-    return 0;
-  }
-  const end = vma.vm_end;
-  let addr = vma.vm_start;
-  while (addr < end) {
-    const src_pgd = pgd_offset(src_mm, addr);
-    if (pgd_none(pgdp_get(src_pgd))) {
-      addr = pgd_addr_end(addr, end);
-      continue;
-    }
-    const src_pud = pud_offset(src_pgd, addr);
-    if (pud_none(pudp_get(src_pud))) {
-      addr = pud_addr_end(addr, end);
-      continue;
-    }
-    const src_pmd = pmd_offset(src_pud, addr);
-    const next = pmd_addr_end(addr, end);
-    if (!pmd_none(pmdp_get(src_pmd))) {
-      const dst_pud = yield* pud_alloc(dst_mm, pgd_offset(dst_mm, addr), addr);
-      const dst_pmd = dst_pud === 0 ? 0 : yield* pmd_alloc(dst_mm, dst_pud, addr);
-      if (dst_pmd === 0) {
-        return -ENOMEM;
-      }
-      const error = yield* copy_pte_range(dst_mm, src_mm, dst_pmd, src_pmd, vma, addr, next);
-      if (error !== 0) {
-        return error;
-      }
-    }
-    addr = next;
-  }
-  return 0;
-}
 
 // ---------------------------------------------------------------- faults
 

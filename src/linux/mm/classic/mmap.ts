@@ -91,7 +91,7 @@ import {
   vmaTreeRange,
   vmaTreeStore,
 } from '../vma_tree.ts';
-import { copy_page_range } from './memory.ts';
+import { copy_page_range } from './copy_page_range.ts';
 import { __split_vma, nextOf, retreeGrown, vma_link, vma_merge } from './vma_adjust.ts';
 
 // ---------------------------------------------------------------- unmapping
