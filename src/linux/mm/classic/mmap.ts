@@ -41,7 +41,6 @@ import {
   PAGE_SIZE,
   PROT_WRITE,
   pages_of,
-  sysctl_max_map_count,
   TASK_SIZE,
   ULONG_MAX,
   VM_ACCOUNT,
@@ -68,6 +67,7 @@ import {
   RLIMIT_DATA,
   RLIMIT_STACK,
   security_vm_enough_memory_mm,
+  sysctl_max_map_count,
   vm_stat_account,
   vm_unacct_memory,
 } from '../util.ts';
@@ -148,7 +148,7 @@ export function* do_munmap(mm: mm_struct, start: number, length: number): K<numb
   }
   if (start > first.vm_start) {
     // Only a hole in the middle of one VMA makes the final count larger.
-    if (end < first.vm_end && mm.map_count >= sysctl_max_map_count) {
+    if (end < first.vm_end && mm.map_count >= sysctl_max_map_count()) {
       return -ENOMEM;
     }
     const error = yield* __split_vma(first, start, false);
@@ -356,7 +356,7 @@ export function* do_mmap_pgoff(
   if (file_pgoff + len / PAGE_SIZE >= 2 ** 64) {
     return -EOVERFLOW;
   }
-  if (mm.map_count > sysctl_max_map_count) {
+  if (mm.map_count > sysctl_max_map_count()) {
     return -ENOMEM;
   }
   addr = get_unmapped_area(file, addr, len, file_pgoff, flags);
@@ -431,7 +431,7 @@ export function* do_brk(addr: number, length: number): K<number> {
   if (!may_expand_vm(mm, flags, len / PAGE_SIZE)) {
     return -ENOMEM;
   }
-  if (mm.map_count > sysctl_max_map_count) {
+  if (mm.map_count > sysctl_max_map_count()) {
     return -ENOMEM;
   }
   if (security_vm_enough_memory_mm(mm, len / PAGE_SIZE) !== 0) {

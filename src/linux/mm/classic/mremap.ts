@@ -21,7 +21,6 @@ import {
   PAGE_ALIGN,
   PAGE_SIZE,
   PMD_SIZE,
-  sysctl_max_map_count,
   TASK_SIZE,
   VM_ACCOUNT,
   VM_DONTEXPAND,
@@ -48,6 +47,7 @@ import { get_unmapped_area } from '../unmapped_area.ts';
 import {
   may_expand_vm,
   security_vm_enough_memory_mm,
+  sysctl_max_map_count,
   vm_stat_account,
   vm_unacct_memory,
 } from '../util.ts';
@@ -151,7 +151,7 @@ function* move_vma(
 ): K<number> {
   const mm = source.vm_mm as mm_struct;
   const vm_flags = source.vm_flags;
-  if (mm.map_count >= sysctl_max_map_count - 3) {
+  if (mm.map_count >= sysctl_max_map_count() - 3) {
     return -ENOMEM;
   }
   const new_pgoff = source.vm_pgoff + (from - source.vm_start) / PAGE_SIZE;
