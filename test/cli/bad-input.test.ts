@@ -28,7 +28,8 @@ const scenarios: Readonly<Record<string, readonly [text: string, error: string]>
     '6:2: error: this task has ended',
   ],
   'command-location': [`${first}break no_such_function`, '2: '],
-  'command-word': [`${first}x`, '2: undefined command: x'],
+  'command-word': [`${first}explore`, '2: undefined command: explore'],
+  'command-argument': [`${first}x`, '2: give a process and an address'],
   'no-scenario': ['hello world', '1:1: error: unexpected hello'],
 };
 
