@@ -3,38 +3,14 @@
 import type { Operation } from '../sim/machine.ts';
 import { activeMachine } from '../sim/machine.ts';
 import type { K } from '../sim/wait.ts';
+import type { avc_list_features } from './kernels/avc_list.ts';
+import type { modern_features } from './kernels/modern.ts';
 import type { mm_ops } from './mm/ops.ts';
 import type { anon_rmap_ops } from './mm/rmap/ops.ts';
 import type { folio } from './mm_types.ts';
 
-/** Features that mechanism code may ask for. */
-export type feature =
-  /** VM_MAYBE_GUARD and sticky flags (6.18.44 stable, 6.19). */
-  | 'maybe_guard'
-  /** copy_vma() refuses a fork child's source and clones its chain into the target (6.18.y stable). */
-  | 'copied_from'
-  /** The lock of the oldest anon_vma stands for the whole family (2.6.36). */
-  | 'root_lock'
-  /** vma_adjust() takes the root's lock for splits, imports and moved starts (2.6.36). */
-  | 'adjust_locks_root'
-  /** anon_vma_prepare() links at the tail of the list (2.6.36). */
-  | 'prepare_at_tail'
-  /** page_add_anon_rmap() leaves a page under the anon_vma it has (2.6.36). */
-  | 'keep_anchor'
-  /** page_lock_anon_vma() looks at the map count again under the lock (2.6.36). */
-  | 'lookup_recheck'
-  /** fork sets vm_mm before it links the VMA (2.6.36). */
-  | 'fork_sets_mm_first'
-  /** A split that fails takes its links back (2.6.36). */
-  | 'split_unlinks'
-  /** vma_link() does not lock the anon_vma (2.6.36). */
-  | 'link_without_lock'
-  /** Migration holds a count of the page's anon_vma (2.6.35). */
-  | 'pin_anon_vma'
-  /** Migration leaves the stack of an unfinished execve() alone (2.6.35). */
-  | 'skip_temporary_stack'
-  /** Per-VMA locks: faults without mmap_lock (6.4). */
-  | 'per_vma_lock';
+/** Features that mechanism code may ask for; each is told of where its era's kernels are (kernels/). */
+export type feature = keyof typeof avc_list_features | keyof typeof modern_features;
 
 export interface lock_tree_node {
   readonly depth: number;
