@@ -59,6 +59,9 @@ const LOWEST = 0x10000;
 const INIT = 'P0';
 const PR_SET_MEMORY_MERGE = 67;
 
+/** Readahead of the disk that recordings are made on: 8 MiB (read_ahead_kb 8192). */
+const RECORDED_RA_PAGES = 2048;
+
 /** Descriptors that the recorder has its files on; an operation may name one by number. */
 const descriptors: Readonly<Record<string, number>> = { f0: 4, m0: 5, r0: 7 };
 /** Opened read-only: which file. */
@@ -181,7 +184,9 @@ export class Replay {
       const fd = this.#open(task, name, name, kind, pages);
       const mapping = this.#mappingOf(task, fd);
       names.set(mapping, name);
-      (mapping.host as inode).i_fill = 1;
+      const inode = mapping.host as inode;
+      inode.i_fill = 1;
+      inode.i_ra_pages = RECORDED_RA_PAGES;
       for (let index = 0; index < pages; index++) {
         const folio = readPage(mapping, index);
         assert(folio !== null, 'the files fit into memory');

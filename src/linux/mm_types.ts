@@ -264,6 +264,8 @@ export interface inode extends Obj {
   i_next: Ptr<inode>;
   /** What the disk holds where nothing was written yet: 0 zeros, 1 bytes (7 i + 1) mod 256 in page i. */
   i_fill: number;
+  /** Pages that readahead takes at once, as the backing device has it (bdi->ra_pages, f_ra.ra_pages). */
+  i_ra_pages: number;
   /** Table number of an index of contents written back (mm/filemap.ts: content id + 1), 0 while empty. */
   i_blocks: number;
   /** tmpfs (shmem_inode_info): pages in swap, who keeps it from eviction, and its place in shmem_swaplist. */
@@ -281,6 +283,7 @@ export const inode_cachep = struct<inode>('inode', {
   i_nlink: 'n',
   i_next: 'p',
   i_fill: 'n',
+  i_ra_pages: 'n',
   i_blocks: 'n',
   swapped: 'n',
   stop_eviction: 'n',

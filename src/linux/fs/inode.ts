@@ -11,6 +11,9 @@ import { INIT_LIST_HEAD } from '../lib/list.ts';
 import { address_space_cachep, type inode, inode_cachep } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 
+/** VM_READAHEAD_PAGES: 128 KiB. */
+const VM_READAHEAD_PAGES = 32;
+
 /** alloc_inode() and inode_init_always(): an inode with an empty page cache and one reference. */
 export function alloc_inode(name: string, kind: number, size: number): inode {
   const inode = inode_cachep.alloc();
@@ -20,6 +23,7 @@ export function alloc_inode(name: string, kind: number, size: number): inode {
   inode.i_name = textId(name);
   inode.i_kind = kind;
   inode.i_size = size;
+  inode.i_ra_pages = VM_READAHEAD_PAGES;
   inode.i_count = 1;
   INIT_LIST_HEAD(inode.swaplist);
   return inode;

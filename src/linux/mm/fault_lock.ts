@@ -1,11 +1,13 @@
 /**
  * include/linux/mm.h: release_fault_lock(); mm/memory.c: vmf_anon_prepare(), vmf_can_call_fault();
- * mm/filemap.c: folio_lock_or_retry(), v6.18: what a fault does about the lock it came in under: the VMA's
- * read lock (FAULT_FLAG_VMA_LOCK) or mmap_lock for read. Fidelity: dup.
+ * mm/internal.h: maybe_unlock_mmap_for_io(); mm/filemap.c: folio_lock_or_retry(), v6.18: what a fault does
+ * about the lock it came in under: the VMA's read lock (FAULT_FLAG_VMA_LOCK) or mmap_lock for read.
+ * Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
+import { get_file } from '../fs/file_table.ts';
 import { anon_rmap } from '../kernel.ts';
-import type { folio, mm_struct } from '../mm_types.ts';
+import type { file, folio, mm_struct } from '../mm_types.ts';
 import { folio_lock, folio_trylock, folio_wait_locked } from './folio_lock.ts';
 import { VM_OPS_NONE, VM_OPS_SPECIAL } from './mm.ts';
 import { mmap_read_trylock, mmap_read_unlock, vma_end_read } from './mmap_lock.ts';
@@ -25,6 +27,23 @@ export function release_fault_lock(vmf: vm_fault): void {
   } else {
     mmap_read_unlock(vmf.vma.vm_mm as mm_struct);
   }
+}
+
+/**
+ * mm/internal.h: maybe_unlock_mmap_for_io() v6.18: a first try does not hold the fault's lock while it reads.
+ * Without the lock the VMA may go, so the file is pinned; null if the lock is still held.
+ */
+export function maybe_unlock_mmap_for_io(vmf: vm_fault, fpin: file | null): file | null {
+  if (fpin !== null) {
+    return fpin;
+  }
+  const flags = vmf.flags;
+  if (!fault_flag_allow_retry_first(flags) || (flags & FAULT_FLAG_RETRY_NOWAIT) !== 0) {
+    return null;
+  }
+  const pinned = get_file(vmf.vma.vm_file as file);
+  release_fault_lock(vmf);
+  return pinned;
 }
 
 /** mm/memory.c: vmf_can_call_fault() v6.18: operations without map_pages are not ready for the VMA lock. */

@@ -2,24 +2,26 @@
  * mm/filemap.c v6.18: faults on page-cache pages and fault-around.
  *
  * Lock tree: mmap_lock or VMA lock, mapping->invalidate_lock, folio lock, ptl. Fidelity: dup, except that
- * reading from the disk takes no time: nobody drops mmap_lock for it, and readahead fills a window of 32
- * pages around the fault at once.
+ * reading from the disk takes no time, and readahead fills its window with single pages at once and marks
+ * none of them for more.
  */
 
 import type { K } from '../../sim/wait.ts';
+import { fput } from '../fs/file_table.ts';
 import { down_read, up_read } from '../kernel/locking/rwsem.ts';
 import { rcu_read_lock, rcu_read_unlock } from '../kernel/rcu.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
-import type { address_space, folio, inode, mm_struct } from '../mm_types.ts';
+import type { address_space, file, folio, inode, mm_struct } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
-import { folio_lock_or_retry } from './fault_lock.ts';
+import { maybe_unlock_mmap_for_io } from './fault_lock.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
-import { PAGE_SIZE, VM_RAND_READ } from './mm.ts';
+import { PAGE_SIZE, VM_EXEC, VM_RAND_READ, VM_SEQ_READ, vma_pages } from './mm.ts';
 import { add_mm_counter, mm_counter_file } from './mm_counter.ts';
 import { folio_ref_sub, folio_try_get, page_folio } from './page_alloc.ts';
 import {
   file_pages,
+  filemap_add_folio,
   filemap_get_folio,
   folio_mapping,
   page_cache_lookup,
@@ -47,6 +49,7 @@ import {
 import { set_pte_range } from './set_pte_range.ts';
 import { folio_put } from './swap.ts';
 import {
+  FAULT_FLAG_RETRY_NOWAIT,
   VM_FAULT_LOCKED,
   VM_FAULT_MAJOR,
   VM_FAULT_NOPAGE,
@@ -56,37 +59,12 @@ import {
   type vm_fault,
 } from './vm_fault.ts';
 
-/** Pages of the readahead window (file->f_ra.ra_pages). */
-const RA_PAGES = 32;
-
-/** do_sync_mmap_readahead(): the pages around a miss; they are uptodate at once. */
-function readAround(vmf: vm_fault, mapping: address_space): void {
-  if ((vmf.vma.vm_flags & VM_RAND_READ) !== 0) {
-    return;
-  }
-  const inode = mapping.host as inode;
-  const start = Math.max(0, vmf.pgoff - RA_PAGES / 2);
-  const end = Math.min(start + RA_PAGES, file_pages(inode));
-  for (let index = start; index < end; index++) {
-    if (page_cache_lookup(mapping, index) === null) {
-      const folio = readPage(mapping, index);
-      if (folio === null) {
-        return;
-      }
-      folio_put(folio);
-    }
-  }
-}
-
-/**
- * force_page_cache_readahead() as MADV_WILLNEED calls it through vfs_fadvise(): pages of the range that are not in
- * the cache yet are read, up to the end of the file; they are uptodate at once.
- */
-export function* readAhead(mapping: address_space, first: number, nr_pages: number): K {
+/** page_cache_ra_order(): the missing pages of [start, end), as far as the file goes; uptodate at once. */
+function* readWindow(mapping: address_space, start: number, end: number): K {
   // page_cache_ra_unbounded(): truncation and hole punching wait until the new pages are in.
   yield* down_read(mapping.invalidate_lock);
-  const end = Math.min(first + nr_pages, file_pages(mapping.host as inode));
-  for (let index = first; index < end; index += 1) {
+  const last = Math.min(end, file_pages(mapping.host as inode));
+  for (let index = start; index < last; index += 1) {
     if (page_cache_lookup(mapping, index) === null) {
       const folio = readPage(mapping, index);
       if (folio === null) {
@@ -98,18 +76,57 @@ export function* readAhead(mapping: address_space, first: number, nr_pages: numb
   up_read(mapping.invalidate_lock);
 }
 
-/** A frame that was allocated for page `index`: read, or given back if somebody else read the page meanwhile. Atomic. */
-function addOrGet(mapping: address_space, index: number, fresh: folio): folio | null {
-  const folio = filemap_get_folio(mapping, index);
-  if (folio === null) {
-    return readPage(mapping, index, fresh);
+/**
+ * mm/filemap.c: do_sync_mmap_readahead() v6.18: reads the pages around a miss, or from it on if the mapping is
+ * read in sequence. The lock that the fault came in under is dropped for it: the pinned file, or null if it
+ * is still held.
+ */
+function* do_sync_mmap_readahead(vmf: vm_fault): K<file | null> {
+  const vma = vmf.vma;
+  const mapping = (vma.vm_file as file).f_mapping as address_space;
+  const ra_pages = (mapping.host as inode).i_ra_pages;
+  const pgoff = vmf.pgoff;
+  const vm_flags = vma.vm_flags;
+  if ((vm_flags & (VM_RAND_READ | VM_EXEC)) === VM_RAND_READ) {
+    return null;
   }
-  folio_put(fresh);
-  return folio;
+  let start = Math.max(0, pgoff - Math.floor(ra_pages / 2));
+  let end = start + ra_pages;
+  if ((vm_flags & VM_SEQ_READ) !== 0) {
+    start = pgoff;
+    end = start + ra_pages;
+  } else if ((vm_flags & VM_EXEC) !== 0) {
+    start = pgoff;
+    end = Math.min(start + ra_pages, vma.vm_pgoff + vma_pages(vma));
+  }
+  const fpin = maybe_unlock_mmap_for_io(vmf, null);
+  yield* readWindow(mapping, start, end);
+  return fpin;
 }
 
-/** __filemap_get_folio() with FGP_CREAT, and the read: the folio with a reference; null when memory is short. */
-function* getOrReadFolio(mapping: address_space, index: number): K<folio | null> {
+/**
+ * force_page_cache_readahead() as MADV_WILLNEED calls it through vfs_fadvise(): pages of the range that are not in
+ * the cache yet are read, up to the end of the file; they are uptodate at once.
+ */
+export function* readAhead(mapping: address_space, first: number, nr_pages: number): K {
+  yield* readWindow(mapping, first, first + nr_pages);
+}
+
+/** A frame that was allocated for page `index` goes in, not read yet; given back if somebody else was faster. Atomic. */
+function addOrGet(mapping: address_space, index: number, fresh: folio): folio {
+  const folio = filemap_get_folio(mapping, index);
+  if (folio !== null) {
+    folio_put(fresh);
+    return folio;
+  }
+  filemap_add_folio(mapping, fresh, index);
+  // FGP_FOR_MMAP: the caller wants it unlocked.
+  folio_unlock(fresh);
+  return fresh;
+}
+
+/** __filemap_get_folio() with FGP_CREAT: the folio with a reference; null when memory is short. */
+function* getOrCreateFolio(mapping: address_space, index: number): K<folio | null> {
   const folio = filemap_get_folio(mapping, index);
   if (folio !== null) {
     return folio;
@@ -118,9 +135,55 @@ function* getOrReadFolio(mapping: address_space, index: number): K<folio | null>
   return fresh === null ? null : addOrGet(mapping, index, fresh);
 }
 
+/** mm/filemap.c: filemap_read_folio() v6.18: the page comes from the disk at once; the read unlocks it. Atomic. */
+function filemap_read_folio(inode: inode, folio: folio): void {
+  folio.content = readDisk(inode, folio.index);
+  folio_set(folio, PG_uptodate);
+  folio_unlock(folio);
+}
+
+/** What lock_folio_maybe_drop_mmap() found. */
+interface folio_lock_result {
+  readonly locked: boolean;
+  readonly fpin: file | null;
+}
+
+/**
+ * mm/filemap.c: lock_folio_maybe_drop_mmap() v6.18. Nobody is killed while he waits here, so the way out with
+ * neither lock nor pin does not occur.
+ */
+function* lock_folio_maybe_drop_mmap(
+  vmf: vm_fault,
+  folio: folio,
+  pinned: file | null,
+): K<folio_lock_result> {
+  if (folio_trylock(folio)) {
+    return { locked: true, fpin: pinned };
+  }
+  if ((vmf.flags & FAULT_FLAG_RETRY_NOWAIT) !== 0) {
+    return { locked: false, fpin: pinned };
+  }
+  const fpin = maybe_unlock_mmap_for_io(vmf, pinned);
+  yield* folio_lock(folio);
+  return { locked: true, fpin };
+}
+
+/** The end of a fault that has dropped its lock, or must not wait: VM_FAULT_RETRY and what it was so far. */
+function outRetry(mapping: address_space, locked: boolean, fpin: file | null, ret: number): number {
+  if (locked) {
+    up_read(mapping.invalidate_lock);
+  }
+  if (fpin !== null) {
+    fput(fpin);
+  }
+  return ret | VM_FAULT_RETRY;
+}
+
 /**
  * mm/filemap.c: filemap_fault() v6.18: finds or reads the page of the fault and returns it locked with a
- * reference in vmf.page. Preconditions: mmap_lock or the VMA lock held for read.
+ * reference in vmf.page. A first try that reads drops the lock it came in under and returns VM_FAULT_RETRY:
+ * the second looks around once more and so may map neighbours that were read with the page.
+ * Preconditions: mmap_lock or the VMA lock held for read.
  */
 export function* filemap_fault(vmf: vm_fault): K<number> {
   const mapping = vmf.vma.vm_file?.f_mapping as address_space;
@@ -128,13 +191,14 @@ export function* filemap_fault(vmf: vm_fault): K<number> {
   const index = vmf.pgoff;
   let ret = 0;
   let mapping_locked = false;
+  let fpin: file | null = null;
   if (index >= file_pages(inode)) {
     return VM_FAULT_SIGBUS;
   }
   let folio = filemap_get_folio(mapping, index);
   if (folio === null) {
     ret = VM_FAULT_MAJOR;
-    readAround(vmf, mapping);
+    fpin = yield* do_sync_mmap_readahead(vmf);
   } else if (!folio_test_uptodate(folio)) {
     yield* down_read(mapping.invalidate_lock);
     mapping_locked = true;
@@ -146,19 +210,20 @@ export function* filemap_fault(vmf: vm_fault): K<number> {
         yield* down_read(mapping.invalidate_lock);
         mapping_locked = true;
       }
-      folio = yield* getOrReadFolio(mapping, index);
+      folio = yield* getOrCreateFolio(mapping, index);
       if (folio === null) {
+        if (fpin !== null) {
+          return outRetry(mapping, mapping_locked, fpin, ret);
+        }
         up_read(mapping.invalidate_lock);
         return VM_FAULT_OOM;
       }
     }
-    const locked: number = yield* folio_lock_or_retry(folio, vmf);
-    if ((locked & VM_FAULT_RETRY) !== 0) {
+    const lock: folio_lock_result = yield* lock_folio_maybe_drop_mmap(vmf, folio, fpin);
+    fpin = lock.fpin;
+    if (!lock.locked) {
       folio_put(folio);
-      if (mapping_locked) {
-        up_read(mapping.invalidate_lock);
-      }
-      return ret | VM_FAULT_RETRY;
+      return outRetry(mapping, mapping_locked, fpin, ret);
     }
     if (folio_mapping(folio) !== mapping) {
       // Truncated while we waited for the lock.
@@ -167,18 +232,28 @@ export function* filemap_fault(vmf: vm_fault): K<number> {
       folio = null;
       continue;
     }
-    if (!folio_test_uptodate(folio)) {
-      if (!mapping_locked) {
-        folio_unlock(folio);
-        folio_put(folio);
-        folio = null;
-        continue;
-      }
-      // filemap_read_folio().
-      folio.content = readDisk(inode, index);
-      folio_set(folio, PG_uptodate);
+    if (folio_test_uptodate(folio)) {
+      break;
     }
-    break;
+    if (!mapping_locked) {
+      folio_unlock(folio);
+      folio_put(folio);
+      folio = null;
+      continue;
+    }
+    // Not read: nothing is read ahead in this mapping.
+    fpin = maybe_unlock_mmap_for_io(vmf, fpin);
+    filemap_read_folio(inode, folio);
+    folio_put(folio);
+    if (fpin !== null) {
+      return outRetry(mapping, mapping_locked, fpin, ret);
+    }
+    folio = null;
+  }
+  if (fpin !== null) {
+    folio_unlock(folio);
+    folio_put(folio);
+    return outRetry(mapping, mapping_locked, fpin, ret);
   }
   if (mapping_locked) {
     up_read(mapping.invalidate_lock);
