@@ -164,6 +164,7 @@ export class Replay {
       kernel: selectKernel('v6.18'),
       memoryPages: MEMORY_PAGES,
       swapPages: header.swap ? SWAP_PAGES : 0,
+      swapOnDisk: true,
       recording: false,
     });
     const [from, to] = header.arena;

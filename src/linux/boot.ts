@@ -36,6 +36,8 @@ export interface BootOptions {
   readonly swapPages: number;
   /** vm.max_map_count; default 65530. */
   readonly maxMapCount?: number;
+  /** The swap area is on a disk: what is written there stays in the swap cache for another pass; default: a ramdisk. */
+  readonly swapOnDisk?: boolean;
   /** Keep a journal (time travel); default true. */
   readonly recording?: boolean;
   /** Journal entries kept, a power of two. */
@@ -50,7 +52,7 @@ function boot(options: BootOptions): void {
   mem_init();
   vmaGlobals().max_map_count = options.maxMapCount ?? DEFAULT_MAX_MAP_COUNT;
   if (options.swapPages > 0) {
-    enableSwap(options.swapPages);
+    enableSwap(options.swapPages, options.swapOnDisk === true);
   }
   // What descriptors 0, 1 and 2 of the first process refer to.
   const terminal = alloc_inode(TERMINAL, FS_NO_MMAP, 0);

@@ -18,6 +18,11 @@ export interface swap_info_struct extends Obj {
   swap_map: number;
   swap_cache: number;
   contents: number;
+  /**
+   * 1: a disk, whose writes are still under way when reclaim looks at the folio again, so that it stays in the
+   * swap cache; 0: a ramdisk, which has written when the call returns.
+   */
+  disk: number;
 }
 
 export const swap_info_cachep = struct<swap_info_struct>('swap_info_struct', {
@@ -29,4 +34,5 @@ export const swap_info_cachep = struct<swap_info_struct>('swap_info_struct', {
   swap_map: 'n',
   swap_cache: 'n',
   contents: 'n',
+  disk: 'n',
 });

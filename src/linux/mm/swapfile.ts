@@ -36,10 +36,11 @@ export function swap_info(): swap_info_struct | null {
   return NODE_DATA().swap_info as swap_info_struct | null;
 }
 
-/** Boot: an area of `pages` slots. Slot 0 is the header and never used. */
-export function enableSwap(pages: number): void {
+/** Boot: an area of `pages` slots, on a ramdisk or a disk. Slot 0 is the header and never used. */
+export function enableSwap(pages: number, disk: boolean): void {
   const si = swap_info_cachep.alloc();
   si.max = pages + 1;
+  si.disk = disk ? 1 : 0;
   si.pages = pages;
   si.cluster_next = 1;
   si.flags = SWP_WRITEOK;

@@ -56,6 +56,7 @@ import {
   folio_alloc_swap,
   folio_free_swap,
   put_swap_folio,
+  swap_info,
   vm_swap_full,
   writeSwapDevice,
 } from './swapfile.ts';
@@ -125,9 +126,16 @@ function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
   folio_unlock(folio);
   writeSwapDevice(entry, folio.content);
   trace_swap_out({ page: folio, entry });
+  if (swap_info()?.disk !== 1) {
+    endSwapWrite(folio);
+  }
+  return 'success';
+}
+
+/** end_swap_bio_write(): the device has it; the next reclaim that meets the folio finds it clean. */
+function endSwapWrite(folio: folio): void {
   folio_end_writeback(folio);
   folio_clear(folio, PG_reclaim);
-  return 'success';
 }
 
 /**
@@ -234,7 +242,12 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
     if (written !== 'success') {
       return keepFolio(folio, written === 'activate', true);
     }
-    if (folio_test_writeback(folio) || folio_test_dirty(folio)) {
+    if (folio_test_writeback(folio)) {
+      // On a disk: it is done as soon as we do not look any more.
+      endSwapWrite(folio);
+      return keepFolio(folio, false, false);
+    }
+    if (folio_test_dirty(folio)) {
       return keepFolio(folio, false, false);
     }
     if (!folio_trylock(folio)) {
