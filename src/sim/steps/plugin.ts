@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
-import { generatorNames, type Mode, transform } from './transform.ts';
+import { KernelNames } from './names.ts';
+import { type Mode, transform } from './transform.ts';
 
 const simDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const linuxDir = path.resolve(simDir, '../linux');
@@ -23,40 +24,27 @@ export interface KernelStepsOptions {
 
 /**
  * `import './vma.ts'` gives the step build; `import './vma.ts?fast'` the synchronous build of the
- * same file and of every kernel file it imports. Both share one sim and the files without kernel
- * functions (structs, tracepoints, constants).
+ * same file and of every file it imports that has or imports kernel functions. Both share one sim and the
+ * other files (structs, tracepoints, constants, plain functions).
  */
 export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
   const extra = (options.extra ?? []).map((dir) => path.resolve(dir));
   const directories = [linuxDir, ...extra];
-  /** Names that need `yield*`, for the files below each directory: its own and those of src/linux. */
-  let generators: ReadonlyMap<string, ReadonlySet<string>> | null = null;
-  const withFunctions = new Set<string>();
-
-  const scan = (files: readonly string[]): string[] =>
-    files.flatMap((file) => {
-      const code = readFileSync(file, 'utf8');
-      if (/function\s*\*/.test(code)) withFunctions.add(file);
-      return [...generatorNames(code, file)];
-    });
-  const scanAll = (): ReadonlyMap<string, ReadonlySet<string>> => {
-    withFunctions.clear();
-    const linux = scan([...kernelFiles(linuxDir), waitFile]);
-    return new Map([
-      [linuxDir, new Set(linux)],
-      ...extra.map((dir) => [dir, new Set([...linux, ...scan(kernelFiles(dir))])] as const),
-    ]);
-  };
-  const known = (directory: string): ReadonlySet<string> => {
-    generators ??= scanAll();
-    return generators.get(directory) ?? new Set();
+  let scanned: KernelNames | null = null;
+  const known = (): KernelNames => {
+    if (scanned === null) {
+      const files = [...directories.flatMap(kernelFiles), waitFile];
+      const code = new Map(files.map((file) => [file, readFileSync(file, 'utf8')]));
+      scanned = new KernelNames(code, waitFile);
+    }
+    return scanned;
   };
 
   return {
     name: 'rmapdbg:kernel-steps',
     enforce: 'pre',
     watchChange() {
-      generators = null;
+      scanned = null;
     },
     async resolveId(source, importer, options) {
       const wantsFast = source.endsWith('?fast');
@@ -66,10 +54,8 @@ export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
       const from = fromFast ? importer?.slice(0, -'?fast'.length) : importer;
       const resolved = await this.resolve(bare, from, { ...options, skipSelf: true });
       if (resolved === null) return null;
-      known(linuxDir);
-      // A file without kernel functions is shared, so that its structs exist once, unless it is asked
-      // for by name: a table of kernel functions must be filled with those of one build.
-      return wantsFast || withFunctions.has(resolved.id) ? `${resolved.id}?fast` : resolved.id;
+      // The rest is shared, so that its structs exist once, unless it is asked for by name.
+      return wantsFast || known().isPerBuild(resolved.id) ? `${resolved.id}?fast` : resolved.id;
     },
     load(id) {
       return id.endsWith('?fast') ? readFileSync(id.slice(0, -'?fast'.length), 'utf8') : null;
@@ -84,7 +70,9 @@ export function kernelSteps(options: KernelStepsOptions = {}): Plugin {
         mode,
         runtime,
         shown: path.relative(directory ?? linuxDir, file).replaceAll(path.sep, '/'),
-        generators: known(directory ?? linuxDir),
+        generators: known().generatorsIn(file),
+        members: known().members,
+        perBuild: known().isPerBuild(file),
         sim: simDir,
       });
       return { code: result.code, map: result.map };

@@ -13,10 +13,11 @@
  *
  * Rules the transform enforces, each a build error with file and line: a kernel generator is always
  * called through `yield*`; no `yield` is written by hand outside src/sim/wait.ts; structs and
- * tracepoints are defined in files without kernel functions (the fast build loads those files twice).
+ * tracepoints are defined in files that neither have nor import kernel functions (those exist once for
+ * each build).
  */
 import MagicString, { type SourceMap } from 'magic-string';
-import { parseSync } from 'vite';
+import { children, type Node, parse, StepError } from './ast.ts';
 
 export type Mode = 'step' | 'fast';
 
@@ -33,45 +34,6 @@ export interface Transformed {
   readonly sites: readonly Site[];
 }
 
-interface Node {
-  readonly type: string;
-  readonly start: number;
-  readonly end: number;
-  readonly [key: string]: unknown;
-}
-
-/** A mistake in kernel source that the build refuses. */
-export class StepError extends Error {
-  override readonly name = 'StepError';
-  constructor(file: string, line: number, message: string) {
-    super(`${file}:${line}: ${message}`);
-  }
-}
-
-function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
-}
-
-function children(node: Node): Node[] {
-  const found: Node[] = [];
-  for (const key in node) {
-    const value = node[key];
-    if (Array.isArray(value)) {
-      for (const item of value) if (isNode(item)) found.push(item);
-    } else if (isNode(value)) {
-      found.push(value);
-    }
-  }
-  return found;
-}
-
-function parse(code: string, file: string): Node {
-  const result = parseSync(file, code, { sourceType: 'module' });
-  const error = result.errors[0];
-  if (error !== undefined) throw new StepError(file, 0, error.message);
-  return result.program as unknown as Node;
-}
-
 function lineCounter(code: string): (offset: number) => number {
   const starts = [0];
   for (let i = 0; i < code.length; i++) if (code[i] === '\n') starts.push(i + 1);
@@ -85,41 +47,6 @@ function lineCounter(code: string): (offset: number) => number {
     }
     return low + 1;
   };
-}
-
-function returnsK(type: unknown): boolean {
-  if (!isNode(type)) return false;
-  if (type.type === 'TSTypeAnnotation') return returnsK(type.typeAnnotation);
-  if (type.type === 'TSFunctionType') return returnsK(type.returnType);
-  if (type.type !== 'TSTypeReference') return false;
-  const name = type.typeName as Node;
-  return name.type === 'Identifier' && name.name === 'K';
-}
-
-/**
- * Names that must be called through `yield*`: generator functions of the file, and members of
- * operation records whose declared type returns `K`.
- */
-export function generatorNames(code: string, file: string): Set<string> {
-  const names = new Set<string>();
-  const visit = (node: Node): void => {
-    const key = node.key as Node | undefined;
-    if (node.type === 'FunctionDeclaration' && node.generator === true) {
-      names.add(((node.id as Node).name as string) ?? '');
-    } else if (node.type === 'TSPropertySignature' && returnsK(node.typeAnnotation)) {
-      if (key?.type === 'Identifier') names.add(key.name as string);
-    } else if (node.type === 'TSMethodSignature' && returnsK(node.returnType)) {
-      if (key?.type === 'Identifier') names.add(key.name as string);
-    } else if (node.type === 'Property' && isNode(node.value) && node.value.generator === true) {
-      if (key?.type === 'Identifier') names.add(key.name as string);
-    } else if (node.type === 'VariableDeclarator' && isNode(node.init)) {
-      const id = node.id as Node;
-      if (node.init.generator === true && id.type === 'Identifier') names.add(id.name as string);
-    }
-    for (const child of children(node)) visit(child);
-  };
-  visit(parse(code, file));
-  return names;
 }
 
 /** Names a pattern binds. */
@@ -197,8 +124,12 @@ export interface TransformOptions {
   readonly mode: Mode;
   /** Path shown to users: `mm/vma.ts`. */
   readonly shown: string;
-  /** Every name that must be called through `yield*`. */
+  /** Functions that must be called through `yield*`, by the name they have in this file. */
   readonly generators: ReadonlySet<string>;
+  /** Members of operation records that must: `ops.prepare()`. */
+  readonly members: ReadonlySet<string>;
+  /** Another build of this file exists beside this one, as it has or imports kernel functions. */
+  readonly perBuild: boolean;
   /** src/sim/wait.ts: written with bare `yield`; gets no step points. */
   readonly runtime?: boolean;
   /** Module specifier of src/sim, without a trailing slash. */
@@ -207,7 +138,7 @@ export interface TransformOptions {
 
 /** Transforms one file of kernel source. Throws StepError. */
 export function transform(code: string, file: string, options: TransformOptions): Transformed {
-  const { mode, generators, shown } = options;
+  const { mode, generators, members, shown } = options;
   const program = parse(code, file);
   const out = new MagicString(code);
   const lineOf = lineCounter(code);
@@ -335,13 +266,10 @@ export function transform(code: string, file: string, options: TransformOptions)
       traces = true;
     } else if (node.type === 'CallExpression') {
       const callee = node.callee as Node;
-      const name =
-        callee.type === 'Identifier'
-          ? (callee.name as string)
-          : callee.type === 'MemberExpression' && callee.computed !== true
-            ? ((callee.property as Node).name as string)
-            : '';
-      if (generators.has(name)) {
+      const isMember = callee.type === 'MemberExpression' && callee.computed !== true;
+      const id = isMember ? (callee.property as Node) : callee;
+      const name = id.type === 'Identifier' ? (id.name as string) : '';
+      if ((isMember ? members : generators).has(name)) {
         throw new StepError(
           file,
           lineOf(node.start),
@@ -356,11 +284,11 @@ export function transform(code: string, file: string, options: TransformOptions)
   };
   visit(program, null, false, null);
 
-  if (hasGenerators && definition !== null) {
+  if ((hasGenerators || options.perBuild) && definition !== null) {
     throw new StepError(
       file,
       lineOf((definition as Node).start),
-      'structs and tracepoints are defined in files without kernel functions (the fast build loads this file twice)',
+      'structs and tracepoints are defined in files that neither have nor import kernel functions (such a file is loaded once for each build)',
     );
   }
   if (mode === 'step' && hasGenerators && options.runtime !== true) {

@@ -1,15 +1,15 @@
 import { SourceMap } from 'node:module';
 import { describe, expect, test } from 'vitest';
-import {
-  generatorNames,
-  type Mode,
-  StepError,
-  transform,
-} from '../../../src/sim/steps/transform.ts';
+import { StepError } from '../../../src/sim/steps/ast.ts';
+import { KernelNames, namesOf } from '../../../src/sim/steps/names.ts';
+import { type Mode, transform } from '../../../src/sim/steps/transform.ts';
 
 function build(code: string, mode: Mode = 'step', others: readonly string[] = []) {
-  const generators = new Set([...generatorNames(code, 'k.ts'), ...others]);
-  return transform(code, 'k.ts', { mode, shown: 'mm/k.ts', generators, sim: '/sim' });
+  const names = namesOf(code, 'k.ts');
+  const generators = new Set([...names.functions, ...others]);
+  const members = new Set([...names.members, ...others]);
+  const options = { mode, shown: 'mm/k.ts', generators, members, perBuild: false, sim: '/sim' };
+  return transform(code, 'k.ts', options);
 }
 
 /** The built code without the imports that the build puts in front. */
@@ -165,7 +165,9 @@ const helper = function* (a: number): K<number> {
 };
 `;
     expect(build(code).sites.map((s) => s.fn)).toEqual(['prepare', 'clone', 'helper']);
-    expect(generatorNames(code, 'k.ts')).toEqual(new Set(['prepare', 'clone', 'helper']));
+    const names = namesOf(code, 'k.ts');
+    expect(names.members).toEqual(new Set(['prepare', 'clone']));
+    expect(names.functions).toEqual(new Set(['helper']));
     expect(body(code, 'fast')).toBe(
       code.replaceAll('*prepare', ' prepare').replaceAll('function*', 'function '),
     );
@@ -289,7 +291,7 @@ describe('a build error', () => {
   readonly done?: (a: number) => boolean;
 }
 `;
-    expect(generatorNames(types, 'ops.ts')).toEqual(new Set(['prepare', 'one']));
+    expect(namesOf(types, 'ops.ts').members).toEqual(new Set(['prepare', 'one']));
     expect(refused('function* f(o: ops): K {\n  o.prepare(v);\n}\n', ['prepare', 'one'])).toContain(
       'k.ts:2: prepare()',
     );
@@ -312,14 +314,50 @@ describe('a build error', () => {
   test('refuses structs and tracepoints beside kernel functions', () => {
     for (const word of ['struct', 'tracepoint', 'frames']) {
       expect(refused(`const a = ${word}('a', {});\nfunction* f(): K {}\n`)).toContain(
-        'k.ts:1: structs and tracepoints are defined in files without kernel functions',
+        'k.ts:1: structs and tracepoints are defined in files that neither have nor import kernel',
       );
       expect(build(`const a = ${word}('a', {});\n`).sites).toEqual([]);
     }
   });
 
+  test('finds a callback that returns K by the type of the parameter', () => {
+    const head = 'function* each(fn: (a: number) => K<number>): K {\n';
+    expect(refused(`${head}  fn(1);\n}\n`)).toContain('k.ts:2: fn()');
+    expect(build(`${head}  yield* fn(1);\n}\n`).sites).toHaveLength(1);
+  });
+
   test('says where the text is not TypeScript', () => {
     expect(() => build('function* f( {')).toThrow(StepError);
+  });
+});
+
+describe('the names of all files', () => {
+  const wait = 'export function* block(): K {}\nexport const conditions = [];\n';
+  const files = new Map([
+    ['/k/vma.ts', 'export function* split(): K {}\nexport function size(): number {}\n'],
+    ['/k/other.ts', "import { size } from './list.ts';\nsize();\n"],
+    ['/k/list.ts', 'export function size(): number {}\nexport function split(): void {}\n'],
+    ['/k/again.ts', "export { split as divide, size } from './vma.ts';\n"],
+    [
+      '/k/user.ts',
+      "import { divide, size } from './again.ts';\nimport { split } from './list.ts';\nimport type { K } from '../sim/wait.ts';\n",
+    ],
+    ['/k/ops.ts', "import type { size } from './vma.ts';\nexport interface ops { open(): K; }\n"],
+    ['/k/cond.ts', "import { conditions } from '../sim/wait.ts';\n"],
+    ['/sim/wait.ts', wait],
+  ]);
+  const names = new KernelNames(files, '/sim/wait.ts');
+
+  test('tell a generator from a plain function of the same name, through imports and other names', () => {
+    expect(names.generatorsIn('/k/user.ts')).toEqual(new Set(['divide']));
+    expect(names.generatorsIn('/k/vma.ts')).toEqual(new Set(['split']));
+    expect(names.generatorsIn('/k/other.ts')).toEqual(new Set());
+    expect(names.members).toEqual(new Set(['open']));
+  });
+
+  test('a file belongs to a build when it has or imports kernel functions, directly or not', () => {
+    const perBuild = [...files.keys()].filter((file) => names.isPerBuild(file));
+    expect(perBuild).toEqual(['/k/vma.ts', '/k/again.ts', '/k/user.ts', '/sim/wait.ts']);
   });
 });
 
