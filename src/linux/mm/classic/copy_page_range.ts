@@ -54,15 +54,15 @@ import {
 import { swap_duplicate } from '../swapfile.ts';
 import { page_dup_rmap } from './rmap.ts';
 
-/** mm/memory.c: copy_one_pte() v2.6.34. 0 or -ENOMEM. Atomic. Preconditions: both ptls. */
-function copy_one_pte(
+/** mm/memory.c: copy_one_pte() v2.6.34. 0 or -ENOMEM. Preconditions: both ptls. @atomic */
+function* copy_one_pte(
   dst_mm: mm_struct,
   src_mm: mm_struct,
   dst_pte: pte_ptr,
   src_pte: pte_ptr,
   vma: vm_area_struct,
   addr: number,
-): number {
+): K<number> {
   let pte = ptep_get(src_pte);
   if (!pte_present(pte)) {
     if (pte_is_swap_entry(pte)) {
@@ -88,7 +88,7 @@ function copy_one_pte(
   const page = vm_normal_page(vma, addr, pte);
   if (page !== null) {
     folio_get(page);
-    page_dup_rmap(page);
+    yield* page_dup_rmap(page);
     add_mm_counter(dst_mm, folio_test_anon(page) ? MM_ANONPAGES : mm_counter_file(page), 1);
   }
   set_pte_at(dst_mm, addr, dst_pte, pte);
@@ -116,7 +116,8 @@ function* copy_pte_range(
   for (let addr = start; addr < end && error === 0; addr = addr + PAGE_SIZE) {
     const offset = (addr - start) / PAGE_SIZE;
     if (!pte_none(ptep_get(orig_src_pte + offset))) {
-      error = copy_one_pte(dst_mm, src_mm, orig_dst_pte + offset, orig_src_pte + offset, vma, addr);
+      const dst_pte = orig_dst_pte + offset;
+      error = yield* copy_one_pte(dst_mm, src_mm, dst_pte, orig_src_pte + offset, vma, addr);
     }
   }
   spin_unlock(src_ptl);

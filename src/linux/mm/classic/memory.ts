@@ -216,7 +216,7 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
     set_pte_at(mm, address, pte, entry);
     if (old_page !== null) {
       // Only now: a sharer that saw the count drop before could write to the page under our readers.
-      page_remove_rmap(old_page, vma);
+      yield* page_remove_rmap(old_page, vma);
     }
     spare = old_page;
     trace_fault_cow({ vma, address, old: old_page ?? ZERO_PAGE(), page: new_page, reused: 0 });
@@ -395,7 +395,7 @@ function* do_swap_page(at: fault, orig_pte: pte_t): K<number> {
     exclusive = has('keep_anchor');
   }
   set_pte_at(mm, address, table, pte);
-  page_add_anon_rmap(page, vma, address, exclusive);
+  yield* page_add_anon_rmap(page, vma, address, exclusive);
   swap_free(entry);
   if (vm_swap_full() || (vma.vm_flags & VM_LOCKED) !== 0) {
     folio_free_swap(page);

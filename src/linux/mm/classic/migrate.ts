@@ -104,7 +104,7 @@ function* remove_migration_pte(
   set_pte_at(mm, addr, ptep, pte);
   trace_remove_migration_pte({ address: addr, pte, order: 0 });
   if (folio_test_anon(page)) {
-    page_add_anon_rmap(page, vma, addr);
+    yield* page_add_anon_rmap(page, vma, addr);
   } else {
     page_add_file_rmap(page, vma, addr);
   }

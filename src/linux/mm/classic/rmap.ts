@@ -121,13 +121,13 @@ function __page_set_anon_rmap(
   page.index = linear_page_index(vma, address);
 }
 
-/** mm/rmap.c: page_add_anon_rmap() v2.6.34; `exclusive` is do_page_add_anon_rmap() v2.6.36. Preconditions: ptl, page lock. */
-export function page_add_anon_rmap(
+/** mm/rmap.c: page_add_anon_rmap() v2.6.34; `exclusive` is do_page_add_anon_rmap() v2.6.36. Preconditions: ptl, page lock. @atomic */
+export function* page_add_anon_rmap(
   page: page,
   vma: vm_area_struct,
   address: number,
   exclusive = false,
-): void {
+): K {
   page._mapcount = page._mapcount + 1;
   VM_BUG_ON_FOLIO(!folio_test_locked(page), page, '!PageLocked(page)');
   if (page._mapcount === 0) {
@@ -162,14 +162,14 @@ export function page_add_file_rmap(page: page, vma: vm_area_struct, address: num
   trace_page_add_rmap({ page, vma, address, mapcount: page_mapcount(page), exclusive: 0 });
 }
 
-/** include/linux/rmap.h: page_dup_rmap() v2.6.34. */
-export function page_dup_rmap(page: page): void {
+/** include/linux/rmap.h: page_dup_rmap() v2.6.34. @atomic */
+export function* page_dup_rmap(page: page): K {
   page._mapcount = page._mapcount + 1;
   trace_page_dup({ page, mapcount: page_mapcount(page) });
 }
 
-/** mm/rmap.c: page_remove_rmap() v2.6.34. `vma` is for the event. */
-export function page_remove_rmap(page: page, vma: vm_area_struct): void {
+/** mm/rmap.c: page_remove_rmap() v2.6.34. `vma` is for the event. @atomic */
+export function* page_remove_rmap(page: page, vma: vm_area_struct): K {
   VM_BUG_ON_FOLIO(page._mapcount < 0, page, 'atomic_read(&page->_mapcount) < 0');
   page._mapcount = page._mapcount - 1;
   trace_page_remove_rmap({ page, vma, mapcount: page_mapcount(page) });
@@ -386,7 +386,7 @@ function* try_to_unmap_one(
   } else {
     dec_mm_counter(mm, mm_counter_file(page));
   }
-  page_remove_rmap(page, vma);
+  yield* page_remove_rmap(page, vma);
   folio_put(page);
   pte_unmap_unlock(pte);
   return true;

@@ -4,6 +4,7 @@
  */
 import type { K } from '../../../sim/wait.ts';
 import type { anon_vma, folio, vm_area_struct } from '../../mm_types.ts';
+import type { early_rmap_ops } from './early_ops.ts';
 
 /** struct rmap_walk_control (include/linux/rmap.h v6.18). */
 export interface rmap_walk_control {
@@ -42,7 +43,15 @@ export type anon_rmap_shape =
   /** anon_vma_chain objects in interval trees (3.7 on). */
   | 'avc_tree'
   /** anon_vma_chain objects on lists (2.6.34 to 3.6). */
-  | 'avc_list';
+  | 'avc_list'
+  /** An anonmm each address space, in families by execve() (2.6.7-rc1 for a morning). */
+  | 'anonmm'
+  /** Page-table entries themselves, listed by page (2.5.27 to 2.6.6). */
+  | 'pte_chain'
+  /** Pages on an address_space of private VMAs (2.3.99, never merged). */
+  | 'anon_area'
+  /** No reverse map: reclaim scans address spaces (to 2.5.26). */
+  | 'none';
 
 export interface anon_rmap_ops {
   readonly name: string;
@@ -58,4 +67,6 @@ export interface anon_rmap_ops {
   anon_vma_merge(vma: vm_area_struct, next: vm_area_struct): K;
   /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
   rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
+  /** What the memory managers before 2.6.9 ask besides (mm/early24/, mm/early26/). */
+  readonly early?: early_rmap_ops;
 }
