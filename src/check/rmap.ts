@@ -24,6 +24,7 @@ import {
   rawPage,
   treeNodes,
 } from './raw.ts';
+import { judgeFamilies } from './rmap-families.ts';
 import { judgeList, judgeListCounts } from './rmap-lists.ts';
 import type { Verdicts } from './verdict.ts';
 
@@ -31,8 +32,10 @@ const avcOfNode = anon_vma_chain_cachep.container('rb');
 const avcOfLink = anon_vma_chain_cachep.container('same_vma');
 const avcOfEntry = anon_vma_chain_cachep.container('same_anon_vma');
 
-/** The links of an anon_vma are on a list, not in a tree. */
-const onLists = (): boolean => anon_rmap().shape === 'avc_list';
+/** What links VMAs and anon_vmas are on lists, not in trees. */
+const onLists = (): boolean => anon_rmap().shape !== 'avc_tree';
+/** The VMAs themselves are on the list of their one anon_vma: there are no links. */
+const ofFamily = (): boolean => anon_rmap().shape === 'vma_list';
 
 /** Whether somebody may be changing what this anon_vma leads to: the lock that counts is held. */
 function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
@@ -40,6 +43,7 @@ function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
   if (!onLists()) return anon_vma.root !== undefined && held.any.has(anon_vma.root.rwsem);
   return held.any.has(anon_vma.lock) || held.any.has(anon_vma.root.lock);
 }
+const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
 const vmaOfShared = vm_area_cachep.container('shared_rb');
 
 /** Trees and chains as they are, each read once. */
@@ -64,6 +68,11 @@ export class Chains {
     let links = this.#trees.get(anon_vma);
     if (links === undefined) {
       links = [];
+      if (ofFamily()) {
+        this.#members.set(anon_vma, new Set(this.family(anon_vma)));
+        this.#trees.set(anon_vma, links);
+        return links;
+      }
       try {
         links = onLists()
           ? listEntries(anon_vma.head).map(avcOfEntry)
@@ -77,7 +86,17 @@ export class Chains {
     return links;
   }
 
-  /** VMAs in the tree of an anon_vma. */
+  /** VMAs on the list of an anon_vma that has no links, each as often as it is there. */
+  family(anon_vma: anon_vma): readonly vm_area_struct[] {
+    try {
+      return listEntries(anon_vma.head).map(vmaOfEntry);
+    } catch (error) {
+      this.#broken(anon_vma, error);
+      return [];
+    }
+  }
+
+  /** VMAs in the tree or on the list of an anon_vma. */
   members(anon_vma: anon_vma): ReadonlySet<vm_area_struct> {
     this.tree(anon_vma);
     return this.#members.get(anon_vma) as ReadonlySet<vm_area_struct>;
@@ -86,6 +105,7 @@ export class Chains {
   /** Links of a VMA, newest first. */
   chain(vma: vm_area_struct): readonly anon_vma_chain[] {
     let links = this.#chains.get(vma);
+    if (links === undefined && ofFamily()) return [];
     if (links === undefined) {
       links = [];
       try {
@@ -291,7 +311,10 @@ export function reachableAnonVmas(
     }
   };
   for (const { vmas } of picture.spaces) {
-    for (const vma of vmas) for (const avc of chains.chain(vma)) add(avc.anon_vma);
+    for (const vma of vmas) {
+      if (ofFamily()) add(vma.anon_vma);
+      for (const avc of chains.chain(vma)) add(avc.anon_vma);
+    }
   }
   for (const anon_vma of held) add(anon_vma);
   return found;
@@ -367,6 +390,10 @@ export function judgeChains(
   family: ReadonlySet<anon_vma>,
   held: readonly anon_vma[],
 ): void {
+  if (ofFamily()) {
+    judgeFamilies(picture, chains, family);
+    return;
+  }
   for (const { vmas } of picture.spaces) for (const vma of vmas) judgeChain(chains, vma);
   judgeMergeRule(picture, chains);
   if (onLists()) {

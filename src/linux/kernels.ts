@@ -4,6 +4,7 @@
  * its documented lock order.
  */
 import type { feature, kernel } from './kernel.ts';
+import { anon_vma_kernels } from './kernels/anon_vma.ts';
 import { avc_list_features, avc_list_kernels } from './kernels/avc_list.ts';
 import { modern_features, modern_kernels } from './kernels/modern.ts';
 import type { preset } from './kernels/preset.ts';
@@ -11,6 +12,7 @@ import { startOperation } from './operations.ts';
 
 /** In the order of time. */
 const presets: Readonly<Record<string, preset>> = {
+  ...anon_vma_kernels,
   ...avc_list_kernels,
   ...modern_kernels,
 };

@@ -121,7 +121,10 @@ export interface vm_area_struct extends Obj {
   vm_lock_seq: number;
   /** 0 detached, 1 attached, +1 per reader, +VMA_LOCK_OFFSET while a writer enters. */
   vm_refcnt: number;
-  /** anon_vma_chain objects of this VMA, newest first. */
+  /**
+   * anon_vma_chain objects of this VMA, newest first. In 2.6.7 to 2.6.33 this is anon_vma_node: the VMA's place
+   * on the list of its anon_vma.
+   */
   anon_vma_chain: list_head;
   /** Where new anonymous folios go; NULL: unfaulted. Set once, under page_table_lock. */
   anon_vma: Ptr<anon_vma>;
@@ -182,9 +185,9 @@ export interface anon_vma extends Obj {
   parent: Ptr<anon_vma>;
   /** Interval tree of anon_vma_chain by the VMA's page offsets. */
   rb_root: rb_root;
-  /** 2.6.34 to 2.6.39: the lock that later was a mutex, then rwsem. */
+  /** 2.6.7 to 2.6.39: the lock that later was a mutex, then rwsem. */
   lock: spinlock_t;
-  /** 2.6.34 to 3.6: list of anon_vma_chain, where later kernels have rb_root. */
+  /** List of VMAs (2.6.7 to 2.6.33) or of anon_vma_chain (2.6.34 to 3.6), where later kernels have rb_root. */
   head: list_head;
 }
 

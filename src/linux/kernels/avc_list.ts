@@ -5,9 +5,11 @@ import { anon_vma_list_ops } from '../mm/rmap/anon_vma_list.ts';
 import type { preset } from './preset.ts';
 
 export const avc_list_features = {
+  reuse_singular:
+    'anon_vma_prepare() shares the anon_vma of a neighbour only if that has no other (2.6.34-rc4)',
   root_lock: 'the lock of the oldest anon_vma stands for the whole family (2.6.36)',
-  adjust_locks_root:
-    "vma_adjust() takes the anon_vma root's lock for splits, imports and moved starts (2.6.36)",
+  adjust_locks:
+    'vma_adjust() locks the anon_vma for splits, imports and moved starts (to 2.6.33, and from 2.6.36)',
   prepare_at_tail: 'anon_vma_prepare() links at the tail of the list (2.6.36)',
   keep_anchor: 'page_add_anon_rmap() leaves a page under the anon_vma it has (2.6.36)',
   lookup_recheck: 'page_lock_anon_vma() looks at the map count again under the lock (2.6.36)',
@@ -37,7 +39,7 @@ const lock_tree_2_6_34: readonly lock_tree_node[] = [
 export const avc_list_kernels: Readonly<Record<string, preset>> = {
   'v2.6.34': {
     title: 'anon_vma_chain, first release: a lock in each anon_vma',
-    features: [],
+    features: ['reuse_singular'],
     anon_rmap: anon_vma_list_ops,
     mm: classic_mm,
     words: { mmap_lock: 'mmap_sem', folio: 'page' },
@@ -47,8 +49,9 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
   'v2.6.36': {
     title: 'anon_vma_chain with the lock in the root',
     features: [
+      'reuse_singular',
       'root_lock',
-      'adjust_locks_root',
+      'adjust_locks',
       'prepare_at_tail',
       'keep_anchor',
       'lookup_recheck',

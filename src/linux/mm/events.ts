@@ -54,6 +54,16 @@ export const trace_avc_unlink = tracepoint(
   { vma: 'obj', anon_vma: 'obj', avc: 'obj' },
   'an anon_vma_chain was unlinked',
 );
+export const trace_anon_vma_link = tracepoint(
+  'rmap:vma_link',
+  { vma: 'obj', anon_vma: 'obj' },
+  'a VMA was put on the list of its anon_vma (2.6.7 to 2.6.33)',
+);
+export const trace_anon_vma_unlink = tracepoint(
+  'rmap:vma_unlink',
+  { vma: 'obj', anon_vma: 'obj' },
+  'a VMA was taken off the list of its anon_vma (2.6.7 to 2.6.33)',
+);
 export const trace_anon_vma_merge = tracepoint(
   'rmap:merge',
   { vma: 'obj', next: 'obj' },

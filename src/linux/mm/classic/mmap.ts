@@ -57,7 +57,6 @@ import {
   vma_pages,
 } from '../mm.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
-import { anon_vma_lock, anon_vma_unlock } from '../rmap/anon_vma_list.ts';
 import { shmem_zero_setup } from '../shmem.ts';
 import { lru_add_drain } from '../swap.ts';
 import { can_mmap_file, get_unmapped_area } from '../unmapped_area.ts';
@@ -510,7 +509,7 @@ export function* expand_downwards(vma: vm_area_struct, addr: number): K<number> 
     return -ENOMEM;
   }
   let error = 0;
-  yield* anon_vma_lock(anon_vma);
+  yield* anon_rmap().anon_vma_lock(anon_vma);
   if (address < vma.vm_start) {
     const size = vma.vm_end - address;
     const grow = (vma.vm_start - address) / PAGE_SIZE;
@@ -526,7 +525,7 @@ export function* expand_downwards(vma: vm_area_struct, addr: number): K<number> 
       trace_vma_expand({ vma, start: address, end: vma.vm_end });
     }
   }
-  anon_vma_unlock(anon_vma);
+  anon_rmap().anon_vma_unlock(anon_vma);
   return error;
 }
 

@@ -10,15 +10,7 @@ import { down_read, up_read } from '../../kernel/locking/rwsem.ts';
 import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { BUG_ON, VM_BUG_ON_FOLIO } from '../../lib/bug.ts';
-import { list_prev } from '../../lib/list.ts';
-import {
-  type address_space,
-  type anon_vma,
-  anon_vma_chain_cachep,
-  type mm_struct,
-  type page,
-  type vm_area_struct,
-} from '../../mm_types.ts';
+import type { address_space, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import {
   trace_page_add_rmap,
   trace_page_dup,
@@ -90,14 +82,7 @@ export const page_mapcount = (page: page): number => page._mapcount + 1;
 /** page_mapped(). */
 export const page_mapped = (page: page): boolean => page._mapcount >= 0;
 
-const avc_of_same_vma = anon_vma_chain_cachep.container('same_vma');
-
 // ---------------------------------------------------------------- one mapping more or less
-
-/** The anon_vma of the last link of a VMA: the oldest one, where every sharer of a page finds it. */
-function oldest_anon_vma(vma: vm_area_struct): anon_vma {
-  return avc_of_same_vma(list_prev(vma.anon_vma_chain)).anon_vma;
-}
 
 /**
  * mm/rmap.c: __page_set_anon_rmap() v2.6.34: a page that others may share goes to the oldest anon_vma, whatever
@@ -109,7 +94,7 @@ function __page_set_anon_rmap(
   address: number,
   exclusive: boolean,
 ): void {
-  const own = vma.anon_vma;
+  const own = exclusive ? vma.anon_vma : anon_rmap().shared_anon_vma(vma);
   if (own === null) {
     BUG_ON(true, '!anon_vma');
     return;
@@ -117,7 +102,7 @@ function __page_set_anon_rmap(
   if (has('keep_anchor') && folio_test_anon(page)) {
     return;
   }
-  page.mapping = anon_mapping(exclusive ? own : oldest_anon_vma(vma));
+  page.mapping = anon_mapping(own);
   page.index = linear_page_index(vma, address);
 }
 

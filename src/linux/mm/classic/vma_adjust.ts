@@ -18,7 +18,6 @@ import type { anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.t
 import { trace_vma_adjust, trace_vma_merge, trace_vma_split } from '../events.ts';
 import { vma_interval_tree_insert, vma_interval_tree_remove } from '../interval_tree.ts';
 import { PAGE_SIZE, VM_SPECIAL } from '../mm.ts';
-import { anon_vma_lock, anon_vma_unlock } from '../rmap/anon_vma_list.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
 import {
   __remove_shared_vm_struct,
@@ -48,17 +47,25 @@ function retree(mm: mm_struct, ...vmas: readonly vm_area_struct[]): void {
 /** Stack growth writes vm_start under mmap_sem for read: a lookup sees it at once. */
 export const retreeGrown = (mm: mm_struct, vma: vm_area_struct): void => vmaTreeStore(mm, vma);
 
-/** Whose lock vma_adjust() takes, or null. */
+/**
+ * Whose lock vma_adjust() takes, or null: the VMA's own anon_vma, if the VMA is split, takes over pages or moves
+ * its start; where VMAs are on the list themselves (to 2.6.33), else that of the neighbour it takes pages from.
+ */
 function adjust_lock(
   vma: vm_area_struct,
+  next: vm_area_struct | null,
   start: number,
   importer: vm_area_struct | null,
   insert: vm_area_struct | null,
 ): anon_vma | null {
-  if (!has('adjust_locks_root') || vma.anon_vma === null) {
+  if (!has('adjust_locks')) {
     return null;
   }
-  return insert !== null || importer !== null || start !== vma.vm_start ? vma.anon_vma : null;
+  if (vma.anon_vma !== null && (insert !== null || importer !== null || start !== vma.vm_start)) {
+    return vma.anon_vma;
+  }
+  const imports = importer !== null && anon_rmap().under_lock !== undefined;
+  return imports && next !== null ? next.anon_vma : null;
 }
 
 /** What a new range of a VMA means for the one after it. */
@@ -107,6 +114,7 @@ export function* vma_adjust(
 ): K<number> {
   const mm = vma.vm_mm as mm_struct;
   lockdep_assert_held_write(mm.mmap_lock, 'mmap_sem');
+  const under_lock = anon_rmap().under_lock;
   for (;;) {
     const next = vmaTreeNext(vma);
     let change: adjustment = {
@@ -121,7 +129,7 @@ export function* vma_adjust(
       const { exporter, importer } = change;
       // The VMA that grows must be found where the pages it takes over are looked for.
       if (exporter !== null && importer !== null && exporter.anon_vma !== null) {
-        if (importer.anon_vma === null) {
+        if (importer.anon_vma === null && under_lock === undefined) {
           if ((yield* anon_rmap().anon_vma_clone(importer, exporter)) !== 0) {
             return -ENOMEM;
           }
@@ -137,9 +145,14 @@ export function* vma_adjust(
         __vma_link_file(insert, mapping);
       }
     }
-    const locked = adjust_lock(vma, start, change.importer, insert);
+    const locked = adjust_lock(vma, next, start, change.importer, insert);
     if (locked !== null) {
-      yield* anon_vma_lock(locked);
+      yield* anon_rmap().anon_vma_lock(locked);
+      const { importer } = change;
+      if (under_lock !== undefined && importer !== null && importer.anon_vma === null) {
+        importer.anon_vma = locked;
+        under_lock.__anon_vma_link(importer);
+      }
     }
     if (mapping !== null) {
       vma_interval_tree_remove(vma, mapping.i_mmap);
@@ -169,9 +182,13 @@ export function* vma_adjust(
       if (mapping !== null) {
         __remove_shared_vm_struct(next, mapping);
       }
+      if (next.anon_vma !== null) {
+        under_lock?.__anon_vma_merge(vma, next);
+      }
     } else if (insert !== null) {
       retree(mm, vma);
       vmaTreeStore(mm, insert);
+      under_lock?.__anon_vma_link(insert);
       mm.map_count = mm.map_count + 1;
     } else if (next !== null && adjust_next !== 0) {
       retree(mm, vma, next);
@@ -179,7 +196,7 @@ export function* vma_adjust(
       retree(mm, vma);
     }
     if (locked !== null) {
-      anon_vma_unlock(locked);
+      anon_rmap().anon_vma_unlock(locked);
     }
     if (mapping !== null) {
       i_mmap_unlock_write(mapping);
@@ -190,7 +207,7 @@ export function* vma_adjust(
     if (next.vm_file !== null) {
       fput(next.vm_file);
     }
-    if (next.anon_vma !== null) {
+    if (next.anon_vma !== null && under_lock === undefined) {
       yield* anon_rmap().anon_vma_merge(vma, next);
     }
     mm.map_count = mm.map_count - 1;
@@ -280,7 +297,8 @@ export function* __split_vma(vma: vm_area_struct, addr: number, new_below: boole
     new_vma.vm_start = addr;
     new_vma.vm_pgoff = new_vma.vm_pgoff + (addr - vma.vm_start) / PAGE_SIZE;
   }
-  if ((yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
+  const chains = anon_rmap().under_lock === undefined;
+  if (chains && (yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
     vm_area_free(new_vma);
     return -ENOMEM;
   }
@@ -316,14 +334,15 @@ export function* vma_link(mm: mm_struct, vma: vm_area_struct): K {
     yield* i_mmap_lock_write(mapping);
   }
   if (anon_vma !== null) {
-    yield* anon_vma_lock(anon_vma);
+    yield* anon_rmap().anon_vma_lock(anon_vma);
   }
   vmaTreeStore(mm, vma);
+  anon_rmap().under_lock?.__anon_vma_link(vma);
   if (mapping !== null) {
     __vma_link_file(vma, mapping);
   }
   if (anon_vma !== null) {
-    anon_vma_unlock(anon_vma);
+    anon_rmap().anon_vma_unlock(anon_vma);
   }
   if (mapping !== null) {
     i_mmap_unlock_write(mapping);
@@ -368,7 +387,8 @@ export function* copy_vma(
   if (new_vma === null) {
     return null;
   }
-  if ((yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
+  const chains = anon_rmap().under_lock === undefined;
+  if (chains && (yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
     vm_area_free(new_vma);
     return null;
   }

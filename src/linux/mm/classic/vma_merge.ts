@@ -2,6 +2,7 @@
  * mm/mmap.c v2.6.34 to v3.6, the rules of the VMA list kernels: which VMAs may become one, and which may share
  * an anon_vma. Plain functions: they look and change nothing. Fidelity: dup; no mempolicy.
  */
+import { has } from '../../kernel.ts';
 import { list_is_singular } from '../../lib/list.ts';
 import type { anon_vma, file, vm_area_struct } from '../../mm_types.ts';
 import { PAGE_SIZE, VM_EXEC, VM_READ, VM_WRITE, vma_has_close } from '../mm.ts';
@@ -76,15 +77,53 @@ function reusable_anon_vma(
   return anon_vma !== null && list_is_singular(old.anon_vma_chain) ? anon_vma : null;
 }
 
-/** mm/mmap.c: find_mergeable_anon_vma() v2.6.34. Preconditions: mmap_sem held, for read at least. */
+/** What mprotect() can change. */
+const VM_PROTECTION = VM_READ | VM_WRITE | VM_EXEC;
+
+/**
+ * mm/mmap.c: find_mergeable_anon_vma() v2.6.33 (and until 2.6.34-rc3): that of any neighbour to which `vma` could be
+ * merged if mprotect() made their protections the same.
+ */
+function anyMergeable(
+  vma: vm_area_struct,
+  next: vm_area_struct | null,
+  prev: vm_area_struct | null,
+): anon_vma | null {
+  const as = (near: vm_area_struct): number =>
+    (vma.vm_flags & ~VM_PROTECTION) | (near.vm_flags & VM_PROTECTION);
+  const end_pgoff = vma.vm_pgoff + (vma.vm_end - vma.vm_start) / PAGE_SIZE;
+  if (
+    next !== null &&
+    next.anon_vma !== null &&
+    vma.vm_end === next.vm_start &&
+    can_vma_merge_before(next, as(next), null, vma.vm_file, end_pgoff)
+  ) {
+    return next.anon_vma;
+  }
+  if (
+    prev !== null &&
+    prev.anon_vma !== null &&
+    prev.vm_end === vma.vm_start &&
+    can_vma_merge_after(prev, as(prev), null, vma.vm_file, vma.vm_pgoff)
+  ) {
+    return prev.anon_vma;
+  }
+  return null;
+}
+
+/**
+ * mm/mmap.c: find_mergeable_anon_vma() v2.6.34 with reuse_singular, v2.6.33 without. Preconditions: mmap_sem held, for
+ * read at least.
+ */
 export function find_mergeable_anon_vma(vma: vm_area_struct): anon_vma | null {
   const next = vmaTreeNext(vma);
-  if (next !== null) {
-    const anon_vma = reusable_anon_vma(next, vma, next);
-    if (anon_vma !== null) {
-      return anon_vma;
-    }
-  }
   const prev = vmaTreePrev(vma);
+  if (!has('reuse_singular')) {
+    return anyMergeable(vma, next, prev);
+  }
+  const anon_vma = next === null ? null : reusable_anon_vma(next, vma, next);
+  if (anon_vma !== null) {
+    return anon_vma;
+  }
   return prev === null ? null : reusable_anon_vma(prev, prev, vma);
 }

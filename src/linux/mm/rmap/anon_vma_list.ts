@@ -26,6 +26,7 @@ import {
   list_del,
   list_empty,
   list_entries,
+  list_prev,
 } from '../../lib/list.ts';
 import {
   type anon_vma,
@@ -48,9 +49,6 @@ import {
   trace_avc_link,
   trace_avc_unlink,
   trace_lock_root,
-  trace_walk_begin,
-  trace_walk_end,
-  trace_walk_visit,
 } from '../events.ts';
 import { should_failslab } from '../failslab.ts';
 import {
@@ -60,7 +58,7 @@ import {
   mapping_pointer,
 } from '../page-flags.ts';
 import type { anon_rmap_ops, rmap_walk_control } from './ops.ts';
-import { vma_address } from './vma_address.ts';
+import { visitVmas } from './visit_vmas.ts';
 
 const avc_of_same_vma = anon_vma_chain_cachep.container('same_vma');
 const avc_of_same_anon_vma = anon_vma_chain_cachep.container('same_anon_vma');
@@ -367,31 +365,8 @@ export function* walkAnonList(page: folio, rwc: rmap_walk_control, locked: boole
   if (anon_vma === null) {
     return;
   }
-  const index = page.index;
-  let visits = 0;
-  let stopped = 0;
-  trace_walk_begin({ page, anon_vma, index, purpose: rwc.name });
-  for (const link of list_entries(anon_vma.head)) {
-    const vma = avc_of_same_anon_vma(link).vma;
-    const address = vma_address(vma, index, 1);
-    if (address < 0) {
-      continue;
-    }
-    if (rwc.invalid_vma?.(vma) === true) {
-      continue;
-    }
-    visits = visits + 1;
-    trace_walk_visit({ page, vma, anon_vma, address });
-    if (!(yield* rwc.rmap_one(page, vma, address, rwc))) {
-      stopped = 1;
-      break;
-    }
-    if (rwc.done?.(page) === true) {
-      stopped = 1;
-      break;
-    }
-  }
-  trace_walk_end({ page, visits, hits: rwc.hits ?? 0, stopped });
+  const vmas = list_entries(anon_vma.head).map((link) => avc_of_same_anon_vma(link).vma);
+  yield* visitVmas(page, rwc, anon_vma, vmas);
   if (locked) {
     return;
   }
@@ -400,6 +375,15 @@ export function* walkAnonList(page: folio, rwc: rmap_walk_control, locked: boole
   } else {
     anon_vma_unlock(anon_vma);
   }
+}
+
+/** The anon_vma of the last link of a VMA: the oldest one, where every sharer of a page finds it. */
+function shared_anon_vma(vma: vm_area_struct): anon_vma | null {
+  const own = vma.anon_vma;
+  if (own === null || has('root_lock')) {
+    return own === null ? null : own.root;
+  }
+  return avc_of_same_vma(list_prev(vma.anon_vma_chain)).anon_vma;
 }
 
 /** The mechanism of 2.6.34 to 2.6.36 as a preset names it. */
@@ -411,5 +395,8 @@ export const anon_vma_list_ops: anon_rmap_ops = {
   anon_vma_fork,
   anon_vma_merge,
   unlink_anon_vmas,
+  anon_vma_lock,
+  anon_vma_unlock,
+  shared_anon_vma,
   rmap_walk_anon: walkAnonList,
 };

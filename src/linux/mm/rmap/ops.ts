@@ -44,6 +44,8 @@ export type anon_rmap_shape =
   | 'avc_tree'
   /** anon_vma_chain objects on lists (2.6.34 to 3.6). */
   | 'avc_list'
+  /** The VMAs themselves on the list of their one anon_vma (2.6.7 to 2.6.33). */
+  | 'vma_list'
   /** An anonmm each address space, in families by execve() (2.6.7-rc1 for a morning). */
   | 'anonmm'
   /** Page-table entries themselves, listed by page (2.5.27 to 2.6.6). */
@@ -52,6 +54,17 @@ export type anon_rmap_shape =
   | 'anon_area'
   /** No reverse map: reclaim scans address spaces (to 2.5.26). */
   | 'none';
+
+/**
+ * Where a VMA is on the list of one anon_vma, vma_adjust() and vma_link() change that list themselves, in the
+ * same critical section as the bounds. Preconditions of both: the lock of the anon_vma.
+ */
+export interface under_lock_ops {
+  /** Puts `vma` on the list of vma->anon_vma, if it has one. */
+  __anon_vma_link(vma: vm_area_struct): void;
+  /** `vma` has swallowed `next`, which leaves the list. */
+  __anon_vma_merge(vma: vm_area_struct, next: vm_area_struct): void;
+}
 
 export interface anon_rmap_ops {
   readonly name: string;
@@ -65,6 +78,13 @@ export interface anon_rmap_ops {
   unlink_anon_vmas(vma: vm_area_struct): K;
   /** The VMA `next` was swallowed by `vma`, which has the same links. */
   anon_vma_merge(vma: vm_area_struct, next: vm_area_struct): K;
+  /** Instead of clone, fork's link and merge, where they are done under the lock that bounds change under. */
+  readonly under_lock?: under_lock_ops;
+  /** Keeps out walks that begin at `anon_vma` (for write, where readers share): its own lock, or its root's. */
+  anon_vma_lock(anon_vma: anon_vma): K;
+  anon_vma_unlock(anon_vma: anon_vma): void;
+  /** The anon_vma that all sharers of a page of this VMA can find; null without anon_vma. */
+  shared_anon_vma(vma: vm_area_struct): anon_vma | null;
   /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
   rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
   /** What the memory managers before 2.6.9 ask besides (mm/early24/, mm/early26/). */

@@ -1,0 +1,30 @@
+/** v2.6.33, the last with one anon_vma for a whole family of forked and split VMAs. */
+import type { lock_tree_node } from '../kernel.ts';
+import { classic_mm } from '../mm/classic/engine.ts';
+import { anon_vma_ops } from '../mm/rmap/anon_vma.ts';
+import type { preset } from './preset.ts';
+
+/** mm/rmap.c v2.6.33: the lock order at the head of the file, as of 2.6.34 (kernels/avc_list.ts). */
+const lock_tree_2_6_33: readonly lock_tree_node[] = [
+  { depth: 1, cls: 'mm_struct.mmap_lock' },
+  { depth: 2, cls: 'address_space.invalidate_lock' },
+  { depth: 4, cls: 'address_space.i_mmap_rwsem' },
+  { depth: 5, cls: 'anon_vma.lock' },
+  { depth: 6, cls: 'mm_struct.page_table_lock' },
+  { depth: 6, cls: 'ptdesc.ptl' },
+  { depth: 7, cls: 'process_globals.tasklist_lock' },
+  { depth: 8, cls: 'signal_struct.siglock' },
+  { depth: 9, cls: 'task_struct.alloc_lock' },
+];
+
+export const anon_vma_kernels: Readonly<Record<string, preset>> = {
+  'v2.6.33': {
+    title: 'anon_vma: one list of VMAs a family',
+    features: ['adjust_locks'],
+    anon_rmap: anon_vma_ops,
+    mm: classic_mm,
+    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    object_bytes: { anon_vma: 24, vm_area_struct: 176, page: 56 },
+    lock_tree: lock_tree_2_6_33,
+  },
+};
