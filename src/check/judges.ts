@@ -5,6 +5,7 @@
 import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
 import { judgeKsm, scannedMms, stableItems, takeKsmPicture } from './ksm.ts';
+import { judgeSplitQueue } from './large-pages.ts';
 import { judgeLeaks } from './leaks.ts';
 import { diedInside, heldLocks, judgeHeld } from './locks.ts';
 import { judgeFreeLists, judgeIsolated, judgeLru } from './lru.ts';
@@ -66,6 +67,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   verdicts.push(...chains.verdicts);
   judgePages(picture, verdicts);
   judgeIsolated(verdicts);
+  judgeSplitQueue(verdicts);
   judgeFreeLists(verdicts);
   judgeRss(picture, verdicts);
   judgeMigrationLeft(picture, verdicts);

@@ -37,6 +37,8 @@ export const findingKinds = {
   'pte-outside-vma': 'a page-table entry lies in no VMA (PTE2)',
   'pte-permission': 'a page-table entry allows more than its VMA (PTE3)',
   'anon-page-without-anon-vma': 'a VMA without anon_vma maps an anonymous page (VMA2)',
+  'split-queue-wrong':
+    'the queue of huge pages that reclaim may split, and the flags of those pages, disagree (THP1)',
   'rss-wrong': 'a resident set counter differs from the page tables',
   // ---- judged: KSM
   'ksm-item': 'an item of ksmd is out of order, of another mm, or miscounted (KSM1)',

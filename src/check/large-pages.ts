@@ -5,10 +5,18 @@ import { type Entry, frameText, type Picture, place } from './picture.ts';
 import {
   EXCLUSIVE,
   entireMapcount,
+  folioPages,
+  framesInUse,
+  headOf,
   inSwapCache,
+  isAnon,
+  isLarge,
   largeMapcount,
+  mappingOwners,
+  PARTIALLY_MAPPED,
   pagesMapped,
   rawPage,
+  splitQueueLink,
   WRITE,
 } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
@@ -28,7 +36,7 @@ function wrong(verdicts: Verdicts, head: number, what: string, is: number, shoul
   });
 }
 
-/** Exclusive means one mapping, writable and private means exclusive. */
+/** Exclusive means one mapping at most, writable and private means exclusive. */
 function judgePage(
   pfn: number,
   head: number,
@@ -38,7 +46,8 @@ function judgePage(
 ): void {
   const exclusive = (rawPage(pfn).flags & EXCLUSIVE) !== 0;
   const alone = small.length + huge.length === 1;
-  if (exclusive && !alone) {
+  // The flag of a page that was unmapped stays until the folio is freed.
+  if (exclusive && small.length + huge.length > 1) {
     verdicts.push({
       kind: 'exclusive-wrong',
       text: `${frameText(pfn)} is marked exclusive but shared`,
@@ -54,6 +63,71 @@ function judgePage(
       text: `${frameText(pfn)} is writable in ${place(entry)} but not exclusive`,
       evidence: [...small, ...huge].slice(0, 8).map(place),
     });
+  }
+}
+
+/**
+ * What the folio remembers of its mms is never more than there is: that is what lets a process take pages as its own.
+ * It may be less, for a slot can have come later than the first mappings of its mm.
+ */
+function judgeOwners(picture: Picture, head: number, verdicts: Verdicts): void {
+  const mappings = new Map<number, number>();
+  const count = ({ mm }: Entry): void => {
+    mappings.set(mm.mm_id, (mappings.get(mm.mm_id) ?? 0) + 1);
+  };
+  (picture.huge.get(head) ?? none).forEach(count);
+  for (let pfn = head; pfn < head + PAGES; pfn++) (picture.present.get(pfn) ?? none).forEach(count);
+  const { slots, shared } = mappingOwners(head);
+  for (const slot of slots) {
+    if (slot.id === 0) continue;
+    const there = mappings.get(slot.id) ?? 0;
+    if (slot.mappings > there) {
+      wrong(verdicts, head, `_mm_id_mapcount of mm ${slot.id}`, slot.mappings, there);
+    }
+  }
+  if (!shared && mappings.size > 1) {
+    verdicts.push({
+      kind: 'mapcount-wrong',
+      text: `${frameText(head)} counts as mapped by one mm, ${mappings.size} map it`,
+      evidence: [],
+    });
+  }
+}
+
+/** THP1: the queue holds each folio once that says so, and every folio of which only a part is mapped. */
+export function judgeSplitQueue(verdicts: Verdicts): void {
+  const node = NODE_DATA();
+  const wrong = (text: string) => verdicts.push({ kind: 'split-queue-wrong', text, evidence: [] });
+  const queue = new Set<number>();
+  let previous = 0;
+  let link = node.split_queue_head;
+  while (link !== 0) {
+    const head = link - 1;
+    if (queue.has(head)) {
+      wrong('the split queue does not end');
+      return;
+    }
+    queue.add(head);
+    const { queued, next, prev } = splitQueueLink(head);
+    if (headOf(head) !== head || folioPages(head) <= 2 || !isAnon(rawPage(head))) {
+      wrong(`${frameText(head)} is on the split queue and no large anonymous folio`);
+    }
+    if (!queued || prev !== previous) wrong(`${frameText(head)} has another place in the queue`);
+    previous = link;
+    link = next;
+  }
+  if (node.split_queue_tail !== previous) wrong('the end of the split queue is wrong');
+  if (node.split_queue_len !== queue.size) {
+    wrong(`the split queue counts ${node.split_queue_len} folios and has ${queue.size}`);
+  }
+  for (const pfn of framesInUse()) {
+    if (!isLarge(pfn) || headOf(pfn) !== pfn) continue;
+    const { flags } = rawPage(pfn);
+    const { queued } = splitQueueLink(pfn);
+    if (queued !== queue.has(pfn)) wrong(`${frameText(pfn)} says wrongly that it is queued`);
+    if ((flags & PARTIALLY_MAPPED) !== 0 && !queued) {
+      wrong(`${frameText(pfn)} is marked as mapped in part, and not queued`);
+    }
   }
 }
 
@@ -92,6 +166,7 @@ export function judgeLargeFolio(
     pagesMapped(head),
     mapped + (huge.length > 0 ? ENTIRELY : 0),
   );
+  judgeOwners(picture, head, verdicts);
   const references = ptes + huge.length + batch + (inSwapCache(page) ? PAGES : 0);
   if (page.refcount === references) return;
   verdicts.push({

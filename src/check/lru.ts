@@ -3,18 +3,21 @@ import { LRU_UNEVICTABLE, NR_PAGE_ORDERS } from '../linux/mm/mmzone_types.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
 import { cpu } from '../sim/cpu.ts';
 import { frameCount, frameText } from './picture.ts';
-import { BUDDY, framesInUse, HEAD, rawLink, rawPage, rawRefcount, SWAPBACKED } from './raw.ts';
+import {
+  BUDDY,
+  folioPages,
+  framesInUse,
+  headOf,
+  rawLink,
+  rawPage,
+  rawRefcount,
+  SWAPBACKED,
+} from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const ON_LRU = 1 << 5;
 const ACTIVE = 1 << 6;
 const UNEVICTABLE = 1 << 12;
-
-/** Pages of the folio or free block that begins in a frame. */
-function pagesOf(pfn: number): number {
-  const page = rawPage(pfn);
-  return (page.flags & (HEAD | BUDDY)) !== 0 ? 2 ** page.private : 1;
-}
 
 /** The list that the flags of a frame ask for. */
 function listOf(flags: number): number {
@@ -52,8 +55,10 @@ export function judgeLru(verdicts: Verdicts): void {
     let pages = 0;
     for (const pfn of frames) {
       const { flags } = rawPage(pfn);
-      pages += pagesOf(pfn);
+      pages += folioPages(pfn);
       listed.add(pfn);
+      if (headOf(pfn) !== pfn)
+        wrong(`${frameText(pfn)} is on LRU list ${lru}, but part of a folio`);
       if ((flags & ON_LRU) === 0 || listOf(flags) !== lru) {
         wrong(`${frameText(pfn)} is on LRU list ${lru}, its flags ${flags.toString(16)} say other`);
       }
@@ -64,8 +69,9 @@ export function judgeLru(verdicts: Verdicts): void {
   let unevictable = 0;
   for (const pfn of framesInUse()) {
     const { flags } = rawPage(pfn);
-    if ((flags & ON_LRU) === 0) continue;
-    if ((flags & UNEVICTABLE) !== 0) unevictable += pagesOf(pfn);
+    // Of a large folio the head is on a list, for all of it.
+    if ((flags & ON_LRU) === 0 || headOf(pfn) !== pfn) continue;
+    if ((flags & UNEVICTABLE) !== 0) unevictable += folioPages(pfn);
     else if (!listed.has(pfn)) wrong(`${frameText(pfn)} has PG_lru and is on no list`);
   }
   const counted = cpu.heap[lists + LRU_UNEVICTABLE * 3 + 2] as number;

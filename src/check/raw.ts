@@ -142,6 +142,7 @@ export const SWAPCACHE = 1 << 14;
 export const EXCLUSIVE = 1 << 15;
 export const RESERVED = 1 << 16;
 export const BUDDY = 1 << 18;
+export const PARTIALLY_MAPPED = 1 << 21;
 
 /** Neighbours on an LRU or free list: pfn + 1, 0 = none. */
 export function rawLink(pfn: number): { readonly next: number; readonly prev: number } {
@@ -176,6 +177,12 @@ export function headOf(pfn: number): number {
   return compound === 0 ? pfn : compound - 1;
 }
 
+/** Pages of the folio that begins in a frame: the order of a large one is in its first tail. */
+export function folioPages(head: number): number {
+  const isHead = ((cpu.frame[head * FRAME_WORDS] as number) & HEAD) !== 0;
+  return isHead ? 2 ** (cpu.frame_index[head + 1] as number) : 1;
+}
+
 /** PMD mappings of a large folio: in its first tail. */
 export function entireMapcount(head: number): number {
   return (cpu.frame[(head + 1) * FRAME_WORDS + 5] as number) + 1;
@@ -187,6 +194,36 @@ export function largeMapcount(head: number): number {
 /** _nr_pages_mapped of a large folio. */
 export function pagesMapped(head: number): number {
   return cpu.frame[(head + 1) * FRAME_WORDS + 4] as number;
+}
+
+/** The split queue in the third tail of a large folio: whether it is queued, and its neighbours (pfn + 1). */
+export function splitQueueLink(head: number): {
+  readonly queued: boolean;
+  readonly next: number;
+  readonly prev: number;
+} {
+  const at = (head + 3) * FRAME_WORDS;
+  return {
+    queued: cpu.frame[at + 4] !== 0,
+    next: cpu.frame[at + 5] as number,
+    prev: cpu.frame[at + 6] as number,
+  };
+}
+
+/** The two mms that a large folio remembers with their mappings, and whether it may have more: in the second tail. */
+export function mappingOwners(head: number): {
+  readonly slots: readonly { readonly id: number; readonly mappings: number }[];
+  readonly shared: boolean;
+} {
+  const at = (head + 2) * FRAME_WORDS;
+  const { frame } = cpu;
+  return {
+    slots: [
+      { id: frame[at + 3] as number, mappings: (frame[at + 5] as number) + 1 },
+      { id: frame[at + 4] as number, mappings: (frame[at + 6] as number) + 1 },
+    ],
+    shared: cpu.frame_index[head + 2] !== 0,
+  };
 }
 
 /** A frame as it is; all but the exclusive flag, index and own PTE mappings from the head of a large folio. */

@@ -190,7 +190,7 @@ function judgeFileEntry(chains: Chains, page: RawPage, entry: Entry): void {
  */
 export function judgeReachable(picture: Picture, chains: Chains, held: HeldLocks | null): void {
   const busy = (mm: mm_struct): boolean => held?.any.has(mm.mmap_lock) === true;
-  for (const [pfn, entries] of picture.present) {
+  for (const [pfn, entries] of [...picture.present, ...picture.huge]) {
     const page = rawPage(pfn);
     if (isAnon(page)) {
       const anon_vma = mappingObject(page) as anon_vma | null | undefined;

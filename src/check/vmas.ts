@@ -3,7 +3,18 @@ import { VM_EXEC, VM_READ, VM_WRITE } from '../linux/mm/mm.ts';
 import { type mm_struct, vm_area_cachep } from '../linux/mm_types.ts';
 import { isLive } from '../sim/struct.ts';
 import { type Entry, frameText, type Picture, place, type Space, vmaText } from './picture.ts';
-import { entryFrame, isAnon, isKsm, PAGE, PRESENT, rawPage, SWAPBACKED, WRITE } from './raw.ts';
+import {
+  entryFrame,
+  folioPages,
+  headOf,
+  isAnon,
+  isKsm,
+  PAGE,
+  PRESENT,
+  rawPage,
+  SWAPBACKED,
+  WRITE,
+} from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const vmaOfNode = vm_area_cachep.container('vm_rb');
@@ -81,6 +92,25 @@ function judgeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
   }
 }
 
+/** PTE2 of a huge entry: all of its block lies in the VMA, and it maps a folio from its beginning. */
+function judgeHugeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
+  const end = entry.address + entry.pages * PAGE;
+  if (entry.vma !== null && entry.vma.vm_end < end) {
+    verdicts.push({
+      kind: 'pte-outside-vma',
+      text: `the huge entry of ${place(entry)} reaches beyond its VMA`,
+      evidence: [frameText(pfn), vmaText(entry.vma)],
+    });
+  }
+  if (headOf(pfn) !== pfn || folioPages(pfn) !== entry.pages) {
+    verdicts.push({
+      kind: 'mapcount-wrong',
+      text: `the huge entry of ${place(entry)} maps no huge page`,
+      evidence: [frameText(pfn), `entry ${entry.value.toString(16)}`],
+    });
+  }
+}
+
 /** PTE2, PTE3, VMA2, and the resident set counters; `skip` names address spaces that are being changed. */
 export function judgeEntries(
   picture: Picture,
@@ -89,6 +119,13 @@ export function judgeEntries(
 ): void {
   for (const [pfn, entries] of picture.present) {
     for (const entry of entries) if (!skip(entry.mm)) judgeEntry(entry, pfn, verdicts);
+  }
+  for (const [pfn, entries] of picture.huge) {
+    for (const entry of entries) {
+      if (skip(entry.mm)) continue;
+      judgeEntry(entry, pfn, verdicts);
+      judgeHugeEntry(entry, pfn, verdicts);
+    }
   }
   for (const entry of [...picture.swap, ...picture.migration]) {
     if (entry.vma === null && !skip(entry.mm)) {
@@ -106,11 +143,12 @@ export function judgeRss(picture: Picture, verdicts: Verdicts): void {
   const countPage = (entry: Entry): void => {
     const page = rawPage(entryFrame(entry.value));
     const rss = of(entry.mm);
-    if (isAnon(page) || isKsm(page)) rss.anon++;
-    else if ((page.flags & SWAPBACKED) !== 0) rss.shmem++;
-    else rss.file++;
+    if (isAnon(page) || isKsm(page)) rss.anon += entry.pages;
+    else if ((page.flags & SWAPBACKED) !== 0) rss.shmem += entry.pages;
+    else rss.file += entry.pages;
   };
   for (const entries of picture.present.values()) entries.forEach(countPage);
+  for (const entries of picture.huge.values()) entries.forEach(countPage);
   picture.migration.forEach(countPage);
   for (const entry of picture.swap) of(entry.mm).swap++;
   for (const [mm, rss] of counted) {

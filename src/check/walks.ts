@@ -126,6 +126,7 @@ export function judgeWalks(machine: Machine, picture: Picture, verdicts: Verdict
     if (isKsm(rawPage(walk.pfn))) continue;
     const entries = [
       ...(picture.present.get(walk.pfn) ?? []),
+      ...(picture.huge.get(walk.pfn) ?? []),
       ...picture.migration.filter((e) => entryFrame(e.value) === walk.pfn),
     ];
     for (const entry of entries) {

@@ -30,7 +30,7 @@ export const PG_readahead = 1 << 17;
 export const PG_buddy = 1 << 18;
 export const PG_error = 1 << 19;
 export const PG_hwpoison = 1 << 20;
-/** Isolated from the LRU by migration (movable_ops aside, Linux keeps no bit for this). */
+/** Of a large folio: a part of it was unmapped, so that splitting it would free memory. */
 export const PG_partially_mapped = 1 << 21;
 
 /** Names of the bits, lowest first, for views. */
