@@ -46,19 +46,6 @@ export function* runProgram(recording: Recording): Generator<readonly [RecordedO
   }
 }
 
-/** Huge mappings in a recorded state, which no simulated one has. */
-function hasHugePages({ state }: RecordedOperation): boolean {
-  if (state === null) return false;
-  return [...state.procs.values()].some(({ ptes }) =>
-    [...ptes.values()].some(({ kind }) => kind === 'P' || kind === 'Z'),
-  );
-}
-
-function stopOf(operation: RecordedOperation, difference: Difference): Stop {
-  if (!hasHugePages(operation)) return { kind: 'different', difference };
-  return { kind: 'unsupported', text: 'huge pages are not simulated' };
-}
-
 /** Runs a recording as far as it conforms at either level. */
 export function conform(recording: Recording): Conformance {
   const levels: readonly Level[] = ['core', 'full'];
@@ -73,7 +60,7 @@ export function conform(recording: Recording): Conformance {
       }
       const difference = compareOperation(comparer, operation, { op: operation.op, ...step });
       if (difference === null) continue;
-      outcomes.set(level, { equal: count, stop: stopOf(operation, difference) });
+      outcomes.set(level, { equal: count, stop: { kind: 'different', difference } });
       comparers.delete(level);
     }
     if (comparers.size === 0) break;

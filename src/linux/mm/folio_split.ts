@@ -8,7 +8,7 @@
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EBUSY } from '../errno.ts';
 import { VM_BUG_ON_FOLIO, VM_WARN_ON_FOLIO } from '../lib/bug.ts';
-import { type folio, mem_map } from '../mm_types.ts';
+import { type folio, mem_map, type page } from '../mm_types.ts';
 import { __folio_unqueue_deferred_split } from './deferred_split.ts';
 import { trace_thp_split_folio } from './events.ts';
 import { folio_unlock } from './folio_lock.ts';
@@ -20,7 +20,7 @@ import {
   remove_migration_ptes,
 } from './migrate.ts';
 import { NODE_DATA } from './node.ts';
-import { folio_ref_count, folio_ref_freeze, folio_ref_unfreeze } from './page_alloc.ts';
+import { folio_ref_count, folio_ref_freeze, folio_ref_unfreeze, page_folio } from './page_alloc.ts';
 import {
   folio_clear,
   folio_test_anon,
@@ -122,8 +122,11 @@ function* remap_page(folio: folio, nr: number, flags: number): K {
   }
 }
 
-/** mm/huge_memory.c: __folio_split() v6.18, all to order 0; the head page stays locked, with the caller's reference. */
-function* __folio_split(folio: folio): K<number> {
+/**
+ * mm/huge_memory.c: __folio_split() v6.18, all to order 0. `lock_at`, one of its pages, is what stays locked and gets the
+ * caller's reference.
+ */
+function* __folio_split(folio: folio, lock_at: page): K<number> {
   VM_WARN_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
   VM_WARN_ON_FOLIO(!folio_test_large(folio), folio, '!folio_test_large(folio)');
   VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
@@ -144,8 +147,11 @@ function* __folio_split(folio: folio): K<number> {
     ret = splitFrozen(folio, nr) ? 0 : -EAGAIN;
     trace_thp_split_folio({ page: folio, ret });
     yield* remap_page(folio, nr, ret === 0 ? RMP_USE_SHARED_ZEROPAGE : 0);
-    for (let i = 1; ret === 0 && i < nr; i++) {
+    for (let i = 0; ret === 0 && i < nr; i++) {
       const page = mem_map.at(folio.pfn + i);
+      if (page === lock_at) {
+        continue;
+      }
       folio_unlock(page);
       // What nobody maps any more is freed here.
       free_folio_and_swap_cache(page);
@@ -157,9 +163,14 @@ function* __folio_split(folio: folio): K<number> {
 }
 
 /**
- * mm/huge_memory.c: split_folio(), split_huge_page_to_list_to_order() v6.18. 0 or a negative errno. Preconditions:
- * folio locked, one reference of the caller; both are of the head page afterwards.
+ * mm/huge_memory.c: split_huge_page() v6.18. 0 or a negative errno. Preconditions: folio locked, one reference of the
+ * caller; both are of `page` afterwards.
  */
+export function* split_huge_page(page: page): K<number> {
+  return yield* __folio_split(page_folio(page), page);
+}
+
+/** mm/huge_memory.c: split_folio() v6.18: the lock and the reference are of the head page afterwards. */
 export function* split_folio(folio: folio): K<number> {
-  return yield* __folio_split(folio);
+  return yield* split_huge_page(folio);
 }

@@ -2,7 +2,7 @@
  * mm/ksm.c v6.18: making two pages one: write-protect, compare, replace; what is done to one page of a scan.
  *
  * Lock tree: mmap_lock of the mm whose entry changes, for read; folio lock of the page that is replaced, by
- * trylock; ptl. Fidelity: dup for small folios; use_zero_pages is off, as it is after boot.
+ * trylock; ptl. Fidelity: dup; use_zero_pages is off, as it is after boot.
  */
 import type { K } from '../../sim/wait.ts';
 import { EFAULT } from '../errno.ts';
@@ -12,6 +12,7 @@ import { rb_insert } from '../lib/rbtree.ts';
 import type { anon_vma, folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { trace_ksm_merge_with_ksm_page } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
+import { split_huge_page } from './folio_split.ts';
 import { ksmGlobals } from './ksm_globals.ts';
 import { folio_set_stable_node, folio_stable_node } from './ksm_page.ts';
 import {
@@ -32,7 +33,6 @@ import {
 } from './ksm_types.ts';
 import { break_cow, find_mergeable_vma } from './ksm_unmerge.ts';
 import { folio_mapcount, folio_mapped } from './large_folio.ts';
-import { vm_normal_page } from './memory.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { folio_get, folio_ref_count, page_folio } from './page_alloc.ts';
 import { compare_content, hash_content } from './page_content.ts';
@@ -49,6 +49,7 @@ import {
   PageAnonExclusive,
 } from './page-flags.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
+import { folio_walk_end, folio_walk_start } from './pagewalk.ts';
 import {
   mk_pte,
   mm_find_pmd,
@@ -58,7 +59,6 @@ import {
   pte_dirty,
   pte_mkclean,
   pte_offset_map_lock,
-  pte_present,
   pte_same,
   type pte_t,
   pte_unmap_unlock,
@@ -89,16 +89,13 @@ function* get_mergeable_page(rmap_item: ksm_rmap_item): K<page | null> {
   yield* mmap_read_lock(mm);
   const vma = find_mergeable_vma(mm, addr);
   if (vma !== null) {
-    const pmd = mm_find_pmd(mm, addr);
-    const ptep = pmd === 0 ? 0 : yield* pte_offset_map_lock(mm, pmd, addr);
-    if (ptep !== 0) {
-      const pte = ptep_get(ptep);
-      const page = pte_present(pte) ? vm_normal_page(vma, addr, pte) : null;
-      if (page !== null && folio_test_anon(page_folio(page))) {
-        found = page;
-        folio_get(page_folio(page));
+    const fw = yield* folio_walk_start(vma, addr, 0);
+    if (fw !== null) {
+      if (folio_test_anon(fw.folio)) {
+        folio_get(fw.folio);
+        found = fw.page;
       }
-      pte_unmap_unlock(ptep);
+      folio_walk_end(fw);
     }
   }
   mmap_read_unlock(mm);
@@ -116,6 +113,9 @@ function* get_mergeable_page(rmap_item: ksm_rmap_item): K<page | null> {
  */
 function* write_protect_page(vma: vm_area_struct, folio: folio): K<pte_t | null> {
   const mm = vma.vm_mm as mm_struct;
+  if (WARN_ON_ONCE(folio_test_large(folio), 'folio_test_large(folio)')) {
+    return null;
+  }
   const address = page_address_in_vma(folio, vma);
   if (address < 0) {
     return null;
@@ -204,7 +204,7 @@ function* replace_page(
  * has no stable node yet. 0 or -EFAULT. Preconditions: mmap_lock for read.
  */
 function* try_to_merge_one_page(vma: vm_area_struct, page: page, kfolio: folio | null): K<number> {
-  const folio = page_folio(page);
+  let folio = page_folio(page);
   let err = -EFAULT;
   if (page === kfolio) {
     return 0;
@@ -217,8 +217,11 @@ function* try_to_merge_one_page(vma: vm_area_struct, page: page, kfolio: folio |
     return err;
   }
   if (folio_test_large(folio)) {
-    folio_unlock(folio);
-    return err;
+    if ((yield* split_huge_page(page)) !== 0) {
+      folio_unlock(folio);
+      return err;
+    }
+    folio = page_folio(page);
   }
   const orig_pte = yield* write_protect_page(vma, folio);
   if (orig_pte !== null) {
@@ -363,11 +366,27 @@ function stable_tree_append(
   mm.ksm_merging_pages = mm.ksm_merging_pages + 1;
 }
 
-/** The end of cmp_and_merge_page(): both pages become one, which gets a stable node, or none of it. */
-function* mergeUnstable(rmap_item: ksm_rmap_item, page: page, match: unstable_match): K {
+/**
+ * The end of cmp_and_merge_page(): both pages become one, which gets a stable node, or none of it. `folio` is what the
+ * page belonged to when it was looked at first.
+ *
+ * Of two pages of one large folio each has a reference, one more than splitting it allows, so that the merge fails:
+ * without that of the match it is split, and a later pass merges the pages.
+ */
+function* mergeUnstable(
+  rmap_item: ksm_rmap_item,
+  page: page,
+  match: unstable_match,
+  folio: folio,
+): K {
   const kfolio = yield* try_to_merge_two_pages(rmap_item, page, match.rmap_item, match.page);
+  const split = folio_test_large(page_folio(page)) && page_folio(page) === page_folio(match.page);
   folio_put(page_folio(match.page));
   if (kfolio === null) {
+    if (split && folio_trylock(folio)) {
+      yield* split_huge_page(page);
+      folio_unlock(page_folio(page));
+    }
     return;
   }
   yield* folio_lock(kfolio);
@@ -429,6 +448,6 @@ export function* cmp_and_merge_page(page: page, rmap_item: ksm_rmap_item): K {
   }
   const match = yield* unstable_tree_search_insert(rmap_item, page);
   if (match !== null) {
-    yield* mergeUnstable(rmap_item, page, match);
+    yield* mergeUnstable(rmap_item, page, match, folio);
   }
 }

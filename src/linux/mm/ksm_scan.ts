@@ -23,14 +23,16 @@ import {
   type ksm_rmap_item,
   ksm_rmap_item_cachep,
 } from './ksm_types.ts';
-import { vm_normal_page } from './memory.ts';
+import { vm_normal_page, vm_normal_page_pmd } from './memory.ts';
 import { MMF_VM_MERGEABLE, mm_flags_clear, PAGE_SIZE, VM_MERGEABLE } from './mm.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { folio_get, page_folio } from './page_alloc.ts';
 import { folio_test_anon, folio_test_ksm } from './page-flags.ts';
+import { pageInHugePmd } from './pagewalk.ts';
 import {
   mm_find_pmd,
   pmd_addr_end,
+  pmd_lock,
   pmd_present,
   pmd_trans_huge,
   pmdp_get,
@@ -169,8 +171,25 @@ function* ksm_next_page_pmd_entry(
   if (ksm_test_exit(mm)) {
     return null;
   }
-  if (!pmd_present(pmdp_get(pmdp)) || pmd_trans_huge(pmdp_get(pmdp))) {
+  if (!pmd_present(pmdp_get(pmdp))) {
     return null;
+  }
+  if (pmd_trans_huge(pmdp_get(pmdp))) {
+    const ptl = yield* pmd_lock(pmdp);
+    const pmd = pmdp_get(pmdp);
+    let page: page | null = null;
+    if (pmd_trans_huge(pmd)) {
+      const head = vm_normal_page_pmd(vma, start, pmd);
+      if (head !== null && folio_test_anon(page_folio(head))) {
+        page = pageInHugePmd(head, start);
+        folio_get(page_folio(head));
+      }
+    }
+    spin_unlock(ptl);
+    if (!pmd_present(pmd) || pmd_trans_huge(pmd)) {
+      return page === null ? null : { page, addr: start };
+    }
+    // It was split before we had the lock.
   }
   const start_ptep = yield* pte_offset_map_lock(mm, pmdp, start);
   if (start_ptep === 0) {

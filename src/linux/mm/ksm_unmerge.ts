@@ -1,7 +1,7 @@
 /**
  * mm/ksm.c v6.18: taking KSM pages apart: MADV_UNMERGEABLE, prctl(), mremap() and merges that failed half way.
  *
- * Lock tree: mmap_lock; the faults take the rest. Fidelity: dup for small folios.
+ * Lock tree: mmap_lock; the faults take the rest. Fidelity: dup; use_zero_pages is off, as it is after boot.
  */
 import type { K } from '../../sim/wait.ts';
 import { EINTR, ENOMEM } from '../errno.ts';
@@ -10,7 +10,6 @@ import type { anon_vma, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { __ksm_enter, __ksm_should_add_vma, ksm_compatible } from './ksm.ts';
 import { ksm_test_exit } from './ksm_globals.ts';
 import type { ksm_rmap_item } from './ksm_types.ts';
-import { vm_normal_page } from './memory.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
   MADV_MERGEABLE,
@@ -29,40 +28,11 @@ import {
   mmap_read_unlock,
   vma_start_write,
 } from './mmap_lock.ts';
-import { page_folio } from './page_alloc.ts';
-import { folio_test_ksm } from './page-flags.ts';
-import {
-  is_migration_entry,
-  migration_page,
-  mm_find_pmd,
-  pte_offset_map_lock,
-  pte_present,
-  pte_unmap_unlock,
-  ptep_get,
-} from './pgtable.ts';
+import { folio_test_ksm, folio_test_large } from './page-flags.ts';
+import { FW_MIGRATION, folio_walk_end, folio_walk_start } from './pagewalk.ts';
 import { put_anon_vma } from './rmap/anon_vma_life.ts';
 import { FAULT_FLAG_UNSHARE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm_fault.ts';
 import { vma_lookup, vmaTreeFirst, vmaTreeNext } from './vma_tree.ts';
-
-/** folio_walk_start() with FW_MIGRATION of one small page: whether `addr` maps a KSM page, or waits for one. */
-function* mapsKsmPage(vma: vm_area_struct, addr: number): K<boolean> {
-  const mm = vma.vm_mm as mm_struct;
-  const pmd = mm_find_pmd(mm, addr);
-  const ptep = pmd === 0 ? 0 : yield* pte_offset_map_lock(mm, pmd, addr);
-  if (ptep === 0) {
-    return false;
-  }
-  const pte = ptep_get(ptep);
-  let page = null;
-  if (pte_present(pte)) {
-    page = vm_normal_page(vma, addr, pte);
-  } else if (is_migration_entry(pte)) {
-    page = migration_page(pte);
-  }
-  const is_ksm = page !== null && folio_test_ksm(page_folio(page));
-  pte_unmap_unlock(ptep);
-  return is_ksm;
-}
 
 /**
  * mm/ksm.c: break_ksm() v6.18: unshares the page at `addr` until it is no KSM page any more: a fault may back out
@@ -75,7 +45,13 @@ function* break_ksm(vma: vm_area_struct, addr: number, lock_vma: boolean): K<num
     yield* vma_start_write(vma);
   }
   do {
-    if (!(yield* mapsKsmPage(vma, addr))) {
+    const fw = yield* folio_walk_start(vma, addr, FW_MIGRATION);
+    let ksm_page = false;
+    if (fw !== null) {
+      ksm_page = !folio_test_large(fw.folio) && folio_test_ksm(fw.folio);
+      folio_walk_end(fw);
+    }
+    if (!ksm_page) {
       return 0;
     }
     ret = yield* handle_mm_fault(vma, addr, FAULT_FLAG_UNSHARE);
