@@ -22,6 +22,7 @@ export const profiles: readonly string[] = [
   'errors',
   'ksm',
   'thp',
+  'thpksm',
   'swap',
   'guard',
   'mixed',

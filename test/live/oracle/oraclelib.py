@@ -409,7 +409,7 @@ class Settings:
             raise OracleError("KSM is running on this machine; a recording needs it stopped")
         self.put(KSM + "run", 0)
         self.put(KSM + "pages_to_scan", 1000000)
-        self.put(KSM + "sleep_millisecs", 0)
+        self.put(KSM + "sleep_millisecs", 10000000)
         self.put(KSM + "smart_scan", 0)
         self.put(KHP + "max_ptes_none", 0)
         self.put(KHP + "scan_sleep_millisecs", 3600000)
