@@ -9,6 +9,8 @@ import { ENDLESS } from '../../src/sim/cpu.ts';
 import type { Machine, Operation } from '../../src/sim/machine.ts';
 
 const PAGE = 4096;
+/** Pages of a huge page. */
+const HUGE = 512;
 const ARENA = 0x10_0000_0000;
 const FIXED_PRIVATE_ANON = 0x32;
 const FIXED_SHARED_ANON = 0x31;
@@ -16,6 +18,10 @@ const FIXED_PRIVATE = 0x12;
 const FIXED_SHARED = 0x11;
 const mappings = [FIXED_PRIVATE_ANON, FIXED_PRIVATE_ANON, FIXED_PRIVATE_ANON, FIXED_SHARED_ANON];
 const protections = [0, 1, 3, 3, 3, 3];
+const MADV_MERGEABLE = 12;
+const MADV_HUGEPAGE = 14;
+/** UNMERGEABLE, DONTNEED, FREE, COLD, PAGEOUT, NOHUGEPAGE, COLLAPSE. */
+const hugeAdvice = [13, 4, 8, 20, 21, 15, 25];
 const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 12, 12, 12, 13, 102, 103];
 
 export interface ProgramOptions {
@@ -25,6 +31,8 @@ export interface ProgramOptions {
   readonly uninterrupted?: boolean;
   /** Use much memory: large mappings and stores, background reclaim. */
   readonly pressure?: boolean;
+  /** Huge pages, and KSM over them. */
+  readonly huge?: boolean;
 }
 
 export class RandomProgram {
@@ -34,16 +42,21 @@ export class RandomProgram {
   readonly #processes: number;
   readonly #uninterrupted: boolean;
   readonly #pressure: boolean;
+  readonly #huge: boolean;
   /** Tasks that can be given an operation. */
   alive: number[];
   readonly #kernelThread: number;
+  /** Of one task, to be done first. */
+  #queue: Operation[] = [];
+  #queuer = 0;
   /** Every result, in order. */
   readonly results: number[] = [];
 
   constructor(machine: Machine, seed: number, options: ProgramOptions = {}) {
     this.machine = machine;
     this.prng = new Prng(seed);
-    this.#pages = options.arenaPages ?? 24;
+    this.#huge = options.huge === true;
+    this.#pages = options.arenaPages ?? (this.#huge ? 4 * HUGE : 24);
     this.#processes = options.processes ?? 6;
     this.#uninterrupted = options.uninterrupted === true;
     this.#pressure = options.pressure === true;
@@ -64,9 +77,41 @@ export class RandomProgram {
     return PAGE * (1 + this.prng.below(most));
   }
 
+  /** Operations on huge pages, whole and in parts, whose contents repeat. */
+  #hugeOperation(of: (name: string, ...args: unknown[]) => { task: number; operation: Operation }) {
+    const { prng } = this;
+    const block = ARENA + prng.below(this.#pages / HUGE) * HUGE * PAGE;
+    // Near the start of a block, so that operations meet; or anywhere.
+    const at = block + prng.below(prng.below(3) === 0 ? HUGE : 8) * PAGE;
+    const length = prng.below(3) === 0 ? HUGE * PAGE : this.#length(prng.pick([4, 4, 200]));
+    const dice = prng.below(100);
+    if (dice < 14) {
+      const made = of('mmap', block, HUGE * PAGE, 3, FIXED_PRIVATE_ANON, -1, 0);
+      const rest = [
+        of('madvise', block, HUGE * PAGE, MADV_HUGEPAGE),
+        of('store', at, 3, this.#length(2)),
+        of('store', block + prng.below(8) * PAGE, 3, PAGE),
+        of('madvise', prng.pick([block, block, at]), HUGE * PAGE, MADV_MERGEABLE),
+      ];
+      this.#queue = rest.map(({ operation }) => operation);
+      this.#queuer = made.task;
+      return made;
+    }
+    if (dice < 34) return of('madvise', prng.pick([block, at]), length, MADV_MERGEABLE);
+    if (dice < 38) return of('madvise', at, length, prng.pick(hugeAdvice));
+    if (dice < 64) return of('store', at, prng.pick([3, 3, 3, 6, 9]), this.#length(3));
+    if (dice < 68) return of('load', at);
+    if (dice < 71) return of('munmap', at, length);
+    if (dice < 74) return of('mprotect', at, length, prng.pick(protections));
+    if (dice < 77) return of('mremap', at, length, length, 3, ARENA + prng.below(4) * HUGE * PAGE);
+    return { ...of('ksm_scan', 1 + prng.below(2)), task: this.#kernelThread };
+  }
+
   /** The next operation of some process, or of a kernel task for it. */
   next(): { task: number; operation: Operation } {
     const { prng } = this;
+    const queued = this.alive.includes(this.#queuer) ? this.#queue.shift() : undefined;
+    if (queued !== undefined) return { task: this.#queuer, operation: queued };
     const task = prng.pick(this.alive);
     const of = (name: string, ...args: unknown[]) => ({
       task,
@@ -90,6 +135,7 @@ export class RandomProgram {
     }
     if (rare === 4 && !this.#pressure && prng.below(8) === 0)
       return { ...of('swapoff'), task: this.#kernelThread };
+    if (this.#huge && prng.below(3) > 0) return this.#hugeOperation(of);
     const dice = prng.below(100);
     if (dice < 28) return of('store', this.#page(), prng.below(8) * 3, this.#length(2));
     if (dice < 30) return { ...of('ksm_scan', 1 + prng.below(3)), task: this.#kernelThread };
