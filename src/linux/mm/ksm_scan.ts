@@ -23,12 +23,12 @@ import {
   type ksm_rmap_item,
   ksm_rmap_item_cachep,
 } from './ksm_types.ts';
-import { vm_normal_page, vm_normal_page_pmd } from './memory.ts';
+import { vm_normal_page } from './memory.ts';
 import { MMF_VM_MERGEABLE, mm_flags_clear, PAGE_SIZE, VM_MERGEABLE } from './mm.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { folio_get, page_folio } from './page_alloc.ts';
 import { folio_test_anon, folio_test_ksm } from './page-flags.ts';
-import { pageInHugePmd } from './pagewalk.ts';
+import { pageInHugePmd, vm_normal_page_pmd } from './pagewalk.ts';
 import {
   mm_find_pmd,
   pmd_addr_end,

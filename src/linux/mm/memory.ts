@@ -134,8 +134,6 @@ import {
 export function vm_normal_page(_vma: vm_area_struct, _addr: number, pte: pte_t): page | null {
   return pte_special(pte) ? null : pte_page(pte);
 }
-/** vm_normal_page_pmd(): the first page of a huge entry; null for the huge zero page. */
-export const vm_normal_page_pmd = vm_normal_page;
 
 /** vma_has_recency(): the VMA's accesses say something about the future. */
 export function vma_has_recency(vma: vm_area_struct): boolean {

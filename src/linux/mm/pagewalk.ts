@@ -15,7 +15,7 @@ import {
   type page,
   type vm_area_struct,
 } from '../mm_types.ts';
-import { vm_normal_page, vm_normal_page_pmd } from './memory.ts';
+import { vm_normal_page } from './memory.ts';
 import { mmap_assert_locked } from './mmap_lock.ts';
 import { page_folio } from './page_alloc.ts';
 import {
@@ -46,6 +46,9 @@ export interface folio_walk {
   readonly huge: boolean;
   readonly ptl: spinlock_t;
 }
+
+/** vm_normal_page_pmd(): the first page of a huge entry; null for the huge zero page. */
+export const vm_normal_page_pmd = vm_normal_page;
 
 /** The page of a huge mapping that `addr` falls into. */
 export const pageInHugePmd = (head: page, addr: number): page =>
