@@ -354,8 +354,15 @@ function judgeCounters(
         describeObject(anon_vma),
       ]);
     };
-    compare('num_active_vmas', anon_vma.num_active_vmas, active.get(anon_vma) ?? 0);
-    compare('num_children', anon_vma.num_children, children.get(anon_vma) ?? 0);
+    const users = active.get(anon_vma) ?? 0;
+    const forked = children.get(anon_vma) ?? 0;
+    const { counters } = anon_rmap();
+    if (counters === 'degree') {
+      compare('degree', anon_vma.num_children, forked + users);
+    } else if (counters !== 'none') {
+      compare('num_active_vmas', anon_vma.num_active_vmas, users);
+      compare('num_children', anon_vma.num_children, forked);
+    }
     compare('refcount', anon_vma.refcount, references.get(anon_vma) ?? 0);
   }
 }

@@ -4,13 +4,17 @@ import type { Operation } from '../sim/machine.ts';
 import { activeMachine } from '../sim/machine.ts';
 import type { K } from '../sim/wait.ts';
 import type { avc_list_features } from './kernels/avc_list.ts';
+import type { avc_tree_features } from './kernels/avc_tree.ts';
 import type { modern_features } from './kernels/modern.ts';
 import type { mm_ops } from './mm/ops.ts';
 import type { anon_rmap_ops } from './mm/rmap/ops.ts';
 import type { folio } from './mm_types.ts';
 
 /** Features that mechanism code may ask for; each is told of where its era's kernels are (kernels/). */
-export type feature = keyof typeof avc_list_features | keyof typeof modern_features;
+export type feature =
+  | keyof typeof avc_list_features
+  | keyof typeof avc_tree_features
+  | keyof typeof modern_features;
 
 export interface lock_tree_node {
   readonly depth: number;

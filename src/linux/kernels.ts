@@ -6,6 +6,7 @@
 import type { feature, kernel } from './kernel.ts';
 import { anon_vma_kernels } from './kernels/anon_vma.ts';
 import { avc_list_features, avc_list_kernels } from './kernels/avc_list.ts';
+import { avc_tree_features, avc_tree_kernels } from './kernels/avc_tree.ts';
 import { modern_features, modern_kernels } from './kernels/modern.ts';
 import type { preset } from './kernels/preset.ts';
 import { startOperation } from './operations.ts';
@@ -14,12 +15,14 @@ import { startOperation } from './operations.ts';
 const presets: Readonly<Record<string, preset>> = {
   ...anon_vma_kernels,
   ...avc_list_kernels,
+  ...avc_tree_kernels,
   ...modern_kernels,
 };
 
 /** What each feature is, in the order of `rmapdbg kernels`. */
 export const featureDocs: Readonly<Record<feature, string>> = {
   ...avc_list_features,
+  ...avc_tree_features,
   ...modern_features,
 };
 

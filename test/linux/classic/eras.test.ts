@@ -11,7 +11,18 @@ const PAGE = 4096;
 const AT = 0x10_0000_0000;
 const RW = 3;
 const FIXED_ANON = 0x32;
-const kernels = ['v2.6.33', 'v2.6.34', 'v2.6.36'];
+const kernels = [
+  'v2.6.33',
+  'v2.6.34',
+  'v2.6.36',
+  'v3.7',
+  'v3.7-limit',
+  'v3.18',
+  'root-only',
+  'v3.19',
+  'v5.19',
+  'v6.1',
+];
 
 function boot(kernel: string): Machine {
   return bootMachine({ kernel: selectKernel(kernel), memoryPages: 1024, swapPages: 128 });

@@ -9,7 +9,7 @@ import type { K } from '../../../sim/wait.ts';
 import { EAGAIN, ENOMEM } from '../../errno.ts';
 import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { rcu_read_lock, rcu_read_unlock } from '../../kernel/rcu.ts';
-import { has } from '../../kernel.ts';
+import { anon_rmap, has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
 import type { anon_vma, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import {
@@ -29,7 +29,6 @@ import {
 } from '../page_alloc.ts';
 import { folio_mapping, page_cache_replace } from '../page_cache.ts';
 import {
-  folio_anon_vma,
   folio_clear,
   folio_set,
   folio_test_anon,
@@ -58,7 +57,6 @@ import {
   ptlock_ptr,
   set_pte_at,
 } from '../pgtable.ts';
-import { drop_anon_vma, get_anon_vma } from '../rmap/anon_vma_list.ts';
 import type { rmap_walk_control } from '../rmap/ops.ts';
 import { folio_put, folio_putback_lru } from '../swap.ts';
 import { __swap_cache_replace_folio } from '../swapfile.ts';
@@ -75,7 +73,7 @@ import {
 
 /**
  * mm/migrate.c: remove_migration_pte() v2.6.34. `page` is the target; rwc.arg the one that entries name. The first
- * look is without the ptl: an entry that mremap() holds in its hand at this moment is not seen.
+ * look is without the ptl: an entry that mremap() holds in its hand at this moment is not seen (until 3.1).
  */
 function* remove_migration_pte(
   page: page,
@@ -85,7 +83,7 @@ function* remove_migration_pte(
 ): K<boolean> {
   const mm = vma.vm_mm as mm_struct;
   const ptep = lookupPte(mm, addr);
-  if (ptep === 0 || !is_swap_pte(ptep_get(ptep))) {
+  if (ptep === 0 || (!has('restore_under_ptl') && !is_swap_pte(ptep_get(ptep)))) {
     return true;
   }
   yield* spin_lock(ptlock_ptr(ptep));
@@ -190,21 +188,21 @@ function* moveLocked(newpage: page, page: page): K<number> {
   let pinned: anon_vma | null = null;
   let remap = true;
   const anon = folio_test_anon(page);
-  if (anon) {
+  const { pins } = anon_rmap();
+  const rcu = anon && anon_rmap().sleeps !== true;
+  if (rcu) {
     rcu_read_lock();
-    if (has('pin_anon_vma')) {
-      if (page_mapped(page)) {
-        pinned = folio_anon_vma(page);
-      } else if (folio_test_swapcache(page)) {
-        // Nothing maps it, nothing must be restored, and its anon_vma may be gone.
-        remap = false;
-      } else {
+  }
+  if (anon && pins !== undefined && has('pin_anon_vma')) {
+    pinned = yield* pins.pinAnonVma(page);
+    if (pinned === null && folio_test_swapcache(page)) {
+      // Nothing maps it, nothing must be restored, and its anon_vma may be gone.
+      remap = false;
+    } else if (pinned === null) {
+      if (rcu) {
         rcu_read_unlock();
-        return rc;
       }
-    }
-    if (pinned !== null) {
-      get_anon_vma(pinned);
+      return rc;
     }
   }
   if (page.mapping !== 0) {
@@ -216,10 +214,10 @@ function* moveLocked(newpage: page, page: page): K<number> {
   if (rc !== 0 && remap) {
     yield* remove_migration_ptes(page, page);
   }
-  if (pinned !== null) {
-    yield* drop_anon_vma(pinned);
+  if (pins !== undefined && pinned !== null) {
+    yield* pins.unpinAnonVma(pinned);
   }
-  if (anon) {
+  if (rcu) {
     rcu_read_unlock();
   }
   return rc;

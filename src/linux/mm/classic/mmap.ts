@@ -14,6 +14,7 @@ import { fput, get_file } from '../../fs/file_table.ts';
 import { current_mm } from '../../kernel/current.ts';
 import { lockdep_assert_held } from '../../kernel/locking/lockdep.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust, trace_vma_expand, trace_vma_map, trace_vma_unmap } from '../events.ts';
@@ -518,10 +519,20 @@ export function* expand_downwards(vma: vm_area_struct, addr: number): K<number> 
     error = refused || security_vm_enough_memory_mm(mm, grow) !== 0 ? -ENOMEM : 0;
     if (error === 0) {
       vm_stat_account(mm, vma.vm_flags, grow);
+      // Two stacks of one mm may have different roots, and both change the gaps between VMAs.
+      const gaps = has('grow_locks_page_table');
+      if (gaps) {
+        yield* spin_lock(mm.page_table_lock);
+      }
+      anon_rmap().pre_update_vma?.(vma);
       vma.vm_start = address;
       vma.vm_pgoff = vma.vm_pgoff - grow;
+      anon_rmap().post_update_vma?.(vma);
       trace_vma_adjust({ vma, start: address, end: vma.vm_end, pgoff: vma.vm_pgoff });
       retreeGrown(mm, vma);
+      if (gaps) {
+        spin_unlock(mm.page_table_lock);
+      }
       trace_vma_expand({ vma, start: address, end: vma.vm_end });
     }
   }

@@ -10,6 +10,7 @@ import { EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
 import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { anon_rmap, has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_expand } from '../events.ts';
 import {
@@ -72,7 +73,10 @@ function* alloc_new_pmd(mm: mm_struct, addr: number): K<pte_ptr> {
   return (yield* pte_alloc(mm, pmd)) ? 0 : pmd;
 }
 
-/** mm/mremap.c: move_ptes() v2.6.34. */
+/**
+ * mm/mremap.c: move_ptes() v2.6.34. With need_rmap_locks (3.7) walks are kept out only if they could come to the
+ * new place first; else whatever they do not find at the old one is still to come.
+ */
 function* move_ptes(
   vma: vm_area_struct,
   old_pmd: pte_ptr,
@@ -80,11 +84,16 @@ function* move_ptes(
   old_end: number,
   new_pmd: pte_ptr,
   new_start: number,
+  need_rmap_locks: boolean,
 ): K {
   const mm = vma.vm_mm as mm_struct;
-  const mapping = vma_mapping(vma);
+  const mapping = has('need_rmap_locks') && !need_rmap_locks ? null : vma_mapping(vma);
+  const anon_vma = has('need_rmap_locks') && need_rmap_locks ? vma.anon_vma : null;
   if (mapping !== null) {
     yield* i_mmap_lock_write(mapping);
+  }
+  if (anon_vma !== null) {
+    yield* anon_rmap().anon_vma_lock(anon_vma);
   }
   const old_pte = yield* pte_offset_map_lock(mm, old_pmd, old_start);
   const new_pte = pte_offset_map(new_pmd, new_start);
@@ -106,6 +115,9 @@ function* move_ptes(
     spin_unlock(new_ptl);
   }
   pte_unmap_unlock(old_pte);
+  if (anon_vma !== null) {
+    anon_rmap().anon_vma_unlock(anon_vma);
+  }
   if (mapping !== null) {
     i_mmap_unlock_write(mapping);
   }
@@ -119,6 +131,7 @@ export function* move_page_tables(
   old_start: number,
   new_start: number,
   len: number,
+  need_rmap_locks: boolean,
 ): K<number> {
   const mm = vma.vm_mm as mm_struct;
   const old_end = old_start + len;
@@ -133,7 +146,8 @@ export function* move_page_tables(
         break;
       }
       extent = Math.min(extent, next_pmd(new_addr) - new_addr, LATENCY_LIMIT);
-      yield* move_ptes(vma, old_pmd, old_addr, old_addr + extent, new_pmd, new_addr);
+      const end = old_addr + extent;
+      yield* move_ptes(vma, old_pmd, old_addr, end, new_pmd, new_addr, need_rmap_locks);
     }
     old_addr = old_addr + extent;
     new_addr = new_addr + extent;
@@ -163,10 +177,10 @@ function* move_vma(
   let old_addr = from;
   let old_len = from_len;
   let new_addr = to;
-  const moved_len = yield* move_page_tables(vma, from, to, from_len);
+  const moved_len = yield* move_page_tables(vma, from, to, from_len, copied.need_rmap_locks);
   if (moved_len < from_len) {
     // Out of page tables: back with what was moved, and the new mapping goes instead of the old one.
-    yield* move_page_tables(copied.new_vma, to, from, moved_len);
+    yield* move_page_tables(copied.new_vma, to, from, moved_len, true);
     vma = copied.new_vma;
     old_len = new_len;
     old_addr = to;

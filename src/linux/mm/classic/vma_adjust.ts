@@ -14,7 +14,7 @@ import { ENOMEM } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import { lockdep_assert_held_write } from '../../kernel/locking/lockdep.ts';
 import { anon_rmap, has } from '../../kernel.ts';
-import type { anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.ts';
+import type { address_space, anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust, trace_vma_merge, trace_vma_split } from '../events.ts';
 import { vma_interval_tree_insert, vma_interval_tree_remove } from '../interval_tree.ts';
 import { PAGE_SIZE, VM_SPECIAL } from '../mm.ts';
@@ -71,7 +71,7 @@ function adjust_lock(
 /** What a new range of a VMA means for the one after it. */
 interface adjustment {
   end: number;
-  /** VMAs after `vma` that it swallows: 0, 1, 2. */
+  /** VMAs after `vma` that it swallows: 0, 1, 2. 3: the next one swallows `vma` instead. */
   remove_next: number;
   /** Pages by which the boundary to the next VMA moves. */
   adjust_next: number;
@@ -79,13 +79,24 @@ interface adjustment {
   importer: vm_area_struct | null;
 }
 
-function classify(vma: vm_area_struct, next: vm_area_struct, end: number): adjustment {
+function classify(
+  vma: vm_area_struct,
+  next: vm_area_struct,
+  end: number,
+  expand: vm_area_struct | null,
+): adjustment {
   if (end >= next.vm_end) {
+    if (expand === next && has('case8_keeps_next')) {
+      return { end, remove_next: 3, adjust_next: 0, exporter: vma, importer: next };
+    }
+    const two = end > next.vm_end;
+    // An unfaulted VMA in the middle has nothing to give, the one behind it may.
+    const second = two && next.anon_vma === null && has('import_from_second');
     return {
-      end: next.vm_end,
-      remove_next: end > next.vm_end ? 2 : 1,
+      end: two && has('case6_at_once') ? end : next.vm_end,
+      remove_next: two ? 2 : 1,
       adjust_next: 0,
-      exporter: next,
+      exporter: second ? vmaTreeNext(next) : next,
       importer: vma,
     };
   }
@@ -100,23 +111,44 @@ function classify(vma: vm_area_struct, next: vm_area_struct, end: number): adjus
   return { end, remove_next: 0, adjust_next: 0, exporter: null, importer: null };
 }
 
+/** The VMAs that `vma` replaces leave the tree, and the tree of their file. Preconditions: locks of vma_adjust(). */
+function unlinkSwallowed(
+  mm: mm_struct,
+  vma: vm_area_struct,
+  swallowed: readonly vm_area_struct[],
+  mapping: address_space | null,
+): void {
+  for (const next of swallowed) {
+    vmaTreeClear(mm, next.tree_start, next.tree_end);
+  }
+  retree(mm, vma);
+  if (mapping !== null) {
+    for (const next of swallowed) {
+      __remove_shared_vm_struct(next, mapping);
+    }
+  }
+}
+
 /**
  * mm/mmap.c: vma_adjust() v2.6.34: gives `vma` a new range and offset, and what that takes from or leaves to
  * the next VMA; `insert` is the other half of a split. 0, or -ENOMEM with nothing changed.
- * Preconditions: mmap_sem held for write.
+ * Preconditions: mmap_sem held for write. With case8_keeps_next __vma_adjust() v4.9, where `expand` is the VMA that
+ * vma_merge() wants to survive; with case6_at_once v6.1.
  */
 export function* vma_adjust(
-  vma: vm_area_struct,
+  area: vm_area_struct,
   start: number,
   new_end: number,
   pgoff: number,
   insert: vm_area_struct | null,
+  expand: vm_area_struct | null = null,
 ): K<number> {
-  const mm = vma.vm_mm as mm_struct;
+  const mm = area.vm_mm as mm_struct;
   lockdep_assert_held_write(mm.mmap_lock, 'mmap_sem');
   const under_lock = anon_rmap().under_lock;
   for (;;) {
-    const next = vmaTreeNext(vma);
+    let vma = area;
+    let next = vmaTreeNext(vma);
     let change: adjustment = {
       end: new_end,
       remove_next: 0,
@@ -125,19 +157,37 @@ export function* vma_adjust(
       importer: null,
     };
     if (next !== null && insert === null) {
-      change = classify(vma, next, new_end);
+      change = classify(vma, next, new_end, expand);
       const { exporter, importer } = change;
       // The VMA that grows must be found where the pages it takes over are looked for.
       if (exporter !== null && importer !== null && exporter.anon_vma !== null) {
         if (importer.anon_vma === null && under_lock === undefined) {
+          if (has('import_before_clone')) {
+            // So that anon_vma_clone() does not take it for a fork, and counts the right one.
+            importer.anon_vma = exporter.anon_vma;
+          }
           if ((yield* anon_rmap().anon_vma_clone(importer, exporter)) !== 0) {
             return -ENOMEM;
           }
-          importer.anon_vma = exporter.anon_vma;
+          if (!has('import_before_clone')) {
+            importer.anon_vma = exporter.anon_vma;
+          }
         }
       }
     }
     const { end, remove_next, adjust_next } = change;
+    if (next !== null && remove_next === 3) {
+      vma = next;
+      next = area;
+    }
+    const swallowed: vm_area_struct[] = [];
+    if (next !== null && remove_next !== 0) {
+      swallowed.push(next);
+      const second = remove_next === 2 && has('case6_at_once') ? vmaTreeNext(next) : null;
+      if (second !== null) {
+        swallowed.push(second);
+      }
+    }
     const mapping = vma_mapping(vma);
     if (mapping !== null) {
       yield* i_mmap_lock_write(mapping);
@@ -145,13 +195,20 @@ export function* vma_adjust(
         __vma_link_file(insert, mapping);
       }
     }
-    const locked = adjust_lock(vma, next, start, change.importer, insert);
+    const shifted = adjust_next === 0 ? null : next;
+    const locked = has('adjust_always_locks')
+      ? (vma.anon_vma ?? shifted?.anon_vma ?? null)
+      : adjust_lock(vma, next, start, change.importer, insert);
     if (locked !== null) {
       yield* anon_rmap().anon_vma_lock(locked);
       const { importer } = change;
       if (under_lock !== undefined && importer !== null && importer.anon_vma === null) {
         importer.anon_vma = locked;
         under_lock.__anon_vma_link(importer);
+      }
+      anon_rmap().pre_update_vma?.(vma);
+      if (shifted !== null) {
+        anon_rmap().pre_update_vma?.(shifted);
       }
     }
     if (mapping !== null) {
@@ -177,11 +234,7 @@ export function* vma_adjust(
       vma_interval_tree_insert(vma, mapping.i_mmap);
     }
     if (next !== null && remove_next !== 0) {
-      vmaTreeClear(mm, next.tree_start, next.tree_end);
-      retree(mm, vma);
-      if (mapping !== null) {
-        __remove_shared_vm_struct(next, mapping);
-      }
+      unlinkSwallowed(mm, vma, swallowed, mapping);
       if (next.anon_vma !== null) {
         under_lock?.__anon_vma_merge(vma, next);
       }
@@ -196,23 +249,26 @@ export function* vma_adjust(
       retree(mm, vma);
     }
     if (locked !== null) {
+      anon_rmap().post_update_vma?.(vma);
+      if (shifted !== null) {
+        anon_rmap().post_update_vma?.(shifted);
+      }
       anon_rmap().anon_vma_unlock(locked);
     }
     if (mapping !== null) {
       i_mmap_unlock_write(mapping);
     }
-    if (next === null || remove_next === 0) {
-      return 0;
+    for (const gone of swallowed) {
+      if (gone.vm_file !== null) {
+        fput(gone.vm_file);
+      }
+      if (gone.anon_vma !== null && under_lock === undefined) {
+        yield* anon_rmap().anon_vma_merge(vma, gone);
+      }
+      mm.map_count = mm.map_count - 1;
+      vm_area_free(gone);
     }
-    if (next.vm_file !== null) {
-      fput(next.vm_file);
-    }
-    if (next.anon_vma !== null && under_lock === undefined) {
-      yield* anon_rmap().anon_vma_merge(vma, next);
-    }
-    mm.map_count = mm.map_count - 1;
-    vm_area_free(next);
-    if (remove_next === 1) {
+    if (remove_next !== 2 || swallowed.length === 2) {
       return 0;
     }
     // Case 6 of vma_merge(): the one after that goes too, in another round.
@@ -257,7 +313,7 @@ export function* vma_merge(
     // Cases 1 and 6 join both sides; 2, 5 and 7 only the one before.
     const both = next !== null && joins_next && is_mergeable_anon_vma(prev.anon_vma, next.anon_vma);
     const new_end = next !== null && both ? next.vm_end : end;
-    const err = yield* vma_adjust(prev, prev.vm_start, new_end, prev.vm_pgoff, null);
+    const err = yield* vma_adjust(prev, prev.vm_start, new_end, prev.vm_pgoff, null, prev);
     if (err !== 0) {
       return null;
     }
@@ -268,16 +324,17 @@ export function* vma_merge(
     let err: number;
     if (prev !== null && addr < prev.vm_end) {
       // Case 4: the boundary between the two moves down.
-      err = yield* vma_adjust(prev, prev.vm_start, addr, prev.vm_pgoff, null);
+      err = yield* vma_adjust(prev, prev.vm_start, addr, prev.vm_pgoff, null, next);
     } else {
       // Case 3, and 8, where the area swallows the next one and takes over its flags later.
-      err = yield* vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, null);
+      err = yield* vma_adjust(area, addr, next.vm_end, next.vm_pgoff - pglen, null, next);
     }
     if (err !== 0) {
       return null;
     }
-    trace_vma_merge({ vma: area, start: addr, end, removed: before - mm.map_count });
-    return area;
+    const res = has('case8_keeps_next') ? next : area;
+    trace_vma_merge({ vma: res, start: addr, end, removed: before - mm.map_count });
+    return res;
   }
   return null;
 }
@@ -350,6 +407,15 @@ export function* vma_link(mm: mm_struct, vma: vm_area_struct): K {
   mm.map_count = mm.map_count + 1;
 }
 
+/** What copy_vma() gives back. */
+export interface copied_vma {
+  /** The source, or what swallowed it. */
+  readonly vma: vm_area_struct;
+  readonly new_vma: vm_area_struct;
+  /** A walk may come to the new place before the old one (3.7). */
+  readonly need_rmap_locks: boolean;
+}
+
 /**
  * mm/mmap.c: copy_vma() v2.6.34: the VMA to which mremap() moves `vma`, or null. Preconditions: mmap_sem held for
  * write. It keeps the page offsets of the pages that move, so that their index still fits.
@@ -360,7 +426,7 @@ export function* copy_vma(
   len: number,
   old_pgoff: number,
   prev: vm_area_struct | null,
-): K<{ readonly vma: vm_area_struct; readonly new_vma: vm_area_struct } | null> {
+): K<copied_vma | null> {
   const mm = vma.vm_mm as mm_struct;
   const vma_start = vma.vm_start;
   let pgoff = old_pgoff;
@@ -381,23 +447,33 @@ export function* copy_vma(
   if (merged !== null) {
     // The source may have vanished in the merge.
     const swallowed = vma_start >= merged.vm_start && vma_start < merged.vm_end;
-    return { vma: swallowed ? merged : vma, new_vma: merged };
+    const source = swallowed ? merged : vma;
+    return { vma: source, new_vma: merged, need_rmap_locks: merged.vm_pgoff <= source.vm_pgoff };
   }
   const new_vma = vm_area_dup(vma);
   if (new_vma === null) {
     return null;
+  }
+  // Bounds are the key of an interval tree (3.7).
+  const keyed = has('interval_tree');
+  if (keyed) {
+    new_vma.vm_start = addr;
+    new_vma.vm_end = addr + len;
+    new_vma.vm_pgoff = pgoff;
   }
   const chains = anon_rmap().under_lock === undefined;
   if (chains && (yield* anon_rmap().anon_vma_clone(new_vma, vma)) !== 0) {
     vm_area_free(new_vma);
     return null;
   }
-  new_vma.vm_start = addr;
-  new_vma.vm_end = addr + len;
-  new_vma.vm_pgoff = pgoff;
+  if (!keyed) {
+    new_vma.vm_start = addr;
+    new_vma.vm_end = addr + len;
+    new_vma.vm_pgoff = pgoff;
+  }
   if (new_vma.vm_file !== null) {
     get_file(new_vma.vm_file);
   }
   yield* vma_link(mm, new_vma);
-  return { vma, new_vma };
+  return { vma, new_vma, need_rmap_locks: false };
 }

@@ -13,11 +13,20 @@ function is_mergeable_vma(vma: vm_area_struct, file: file | null, vm_flags: numb
   return vma.vm_flags === vm_flags && vma.vm_file === file && !vma_has_close(vma);
 }
 
-/** mm/mmap.c: is_mergeable_anon_vma() v2.6.34 (until 2.6.39). */
+/**
+ * mm/mmap.c: is_mergeable_anon_vma() v2.6.34 (until 2.6.39). With merge_singular (3.0) a VMA that was forked takes in
+ * no unfaulted neighbours, because walks that start from its ancestors would visit a larger VMA.
+ */
 export function is_mergeable_anon_vma(
   anon_vma1: anon_vma | null,
   anon_vma2: anon_vma | null,
+  vma: vm_area_struct | null = null,
 ): boolean {
+  if (has('merge_singular')) {
+    const either = anon_vma1 === null || anon_vma2 === null;
+    const single = vma === null || list_is_singular(vma.anon_vma_chain);
+    return anon_vma1 === anon_vma2 || (either && single);
+  }
   return anon_vma1 === null || anon_vma2 === null || anon_vma1 === anon_vma2;
 }
 
@@ -31,7 +40,7 @@ export function can_vma_merge_before(
 ): boolean {
   return (
     is_mergeable_vma(vma, file, vm_flags) &&
-    is_mergeable_anon_vma(anon_vma, vma.anon_vma) &&
+    is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma) &&
     vma.vm_pgoff === vm_pgoff
   );
 }
@@ -46,7 +55,7 @@ export function can_vma_merge_after(
 ): boolean {
   return (
     is_mergeable_vma(vma, file, vm_flags) &&
-    is_mergeable_anon_vma(anon_vma, vma.anon_vma) &&
+    is_mergeable_anon_vma(anon_vma, vma.anon_vma, vma) &&
     vma.vm_pgoff + (vma.vm_end - vma.vm_start) / PAGE_SIZE === vm_pgoff
   );
 }

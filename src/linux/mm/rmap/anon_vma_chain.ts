@@ -377,4 +377,5 @@ export const anon_vma_chain_ops: anon_rmap_ops = {
   anon_vma_unlock: anon_vma_unlock_write,
   shared_anon_vma: (vma) => (vma.anon_vma === null ? null : vma.anon_vma.root),
   rmap_walk_anon,
+  sleeps: true,
 };

@@ -345,6 +345,18 @@ export function page_unlock_anon_vma(anon_vma: anon_vma): void {
   rcu_read_unlock();
 }
 
+/** The pin of unmap_and_move() v2.6.35: read and counted, which hopes that nobody frees it in between. */
+function* pinAnonVma(page: page): K<anon_vma | null> {
+  if (page._mapcount < 0) {
+    return null;
+  }
+  const anon_vma = folio_anon_vma(page);
+  if (anon_vma !== null) {
+    get_anon_vma(anon_vma);
+  }
+  return anon_vma;
+}
+
 /**
  * The loop that page_referenced_anon(), try_to_unmap_anon() and rmap_walk_anon() v2.6.34 share: every VMA
  * on the list of the page's anon_vma in which the page's index lies. The first two find the anon_vma by
@@ -399,4 +411,5 @@ export const anon_vma_list_ops: anon_rmap_ops = {
   anon_vma_unlock,
   shared_anon_vma,
   rmap_walk_anon: walkAnonList,
+  pins: { pinAnonVma, unpinAnonVma: drop_anon_vma },
 };

@@ -66,6 +66,13 @@ export interface under_lock_ops {
   __anon_vma_merge(vma: vm_area_struct, next: vm_area_struct): void;
 }
 
+/** A count that keeps the anon_vma of a page over its migration (2.6.35). */
+export interface pin_ops {
+  /** Null if nothing maps the page. */
+  pinAnonVma(page: folio): K<anon_vma | null>;
+  unpinAnonVma(anon_vma: anon_vma): K;
+}
+
 export interface anon_rmap_ops {
   readonly name: string;
   readonly shape: anon_rmap_shape;
@@ -87,6 +94,14 @@ export interface anon_rmap_ops {
   shared_anon_vma(vma: vm_area_struct): anon_vma | null;
   /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
   rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
+  /** That lock may sleep (3.0): nobody takes it in an RCU read section. */
+  readonly sleeps?: boolean;
+  /** Takes a VMA out of trees that are ordered by its bounds, and back in. Preconditions: the lock above. */
+  pre_update_vma?(vma: vm_area_struct): void;
+  post_update_vma?(vma: vm_area_struct): void;
+  readonly pins?: pin_ops;
+  /** What num_children counts: child anon_vmas (6.0), or VMAs too (the degree of 3.19); nothing before. */
+  readonly counters?: 'children' | 'degree' | 'none';
   /** What the memory managers before 2.6.9 ask besides (mm/early24/, mm/early26/). */
   readonly early?: early_rmap_ops;
 }

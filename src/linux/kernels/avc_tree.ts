@@ -1,0 +1,132 @@
+/** v3.7 to v6.1: anon_vma_chain in interval trees, on the classic memory manager. */
+import type { feature, lock_tree_node } from '../kernel.ts';
+import { classic_mm } from '../mm/classic/engine.ts';
+import { anon_vma_tree_ops } from '../mm/rmap/anon_vma_tree.ts';
+import type { preset } from './preset.ts';
+
+export const avc_tree_features = {
+  interval_tree: 'links are in an interval tree by page offset, not on a list (3.7)',
+  adjust_always_locks:
+    'vma_adjust() locks the root whenever a VMA whose bounds change has an anon_vma (3.7)',
+  need_rmap_locks:
+    'mremap() keeps walks out if they could come to the new place before the old one (3.7)',
+  merge_singular: 'a forked VMA takes in no unfaulted neighbours (3.0)',
+  restore_under_ptl: 'removal of migration entries looks at none without its ptl (3.1)',
+  rmap_rwsem: 'walks take the lock of the root for read (3.8)',
+  grow_locks_page_table: 'a growing stack moves its start under page_table_lock (3.8)',
+  free_child_first: 'the last reference to an anon_vma frees it before its root (3.16)',
+  put_outside_rcu: 'a lookup that came too late drops its reference outside of RCU (3.16)',
+  chain_limit:
+    'a child whose chain has more than 5 links gets no anon_vma of its own (posted 2012)',
+  root_only: 'no child gets an anon_vma of its own: a family is in the tree of its root',
+  degree_reuse: 'fork takes over an anon_vma with fewer than two users (3.19)',
+  import_before_clone: 'vma_adjust() sets the anon_vma of the importer before it clones (3.19)',
+  case8_keeps_next: 'vma_merge() case 8 removes the area and grows the next VMA (4.9)',
+  import_from_second: 'case 6 over an unfaulted VMA imports from the one behind it (4.18)',
+  unlink_clears: 'unlink_anon_vmas() resets vma->anon_vma (5.12)',
+  two_counters: 'children and VMAs of an anon_vma are counted apart (6.0, CVE-2022-42703)',
+  case6_at_once: 'vma_adjust() removes both VMAs of case 6 in one go (6.1)',
+} as const;
+
+/**
+ * mm/rmap.c v3.7 to v6.1: the lock order at the head of the file, what this simulation has of it; i_mmap_mutex is
+ * i_mmap_rwsem here. As in the other eras, the locks of tasks are not in Linux's list.
+ */
+const lock_tree_3_7: readonly lock_tree_node[] = [
+  { depth: 1, cls: 'mm_struct.mmap_lock' },
+  { depth: 2, cls: 'address_space.invalidate_lock' },
+  { depth: 4, cls: 'address_space.i_mmap_rwsem' },
+  { depth: 5, cls: 'anon_vma.rwsem' },
+  { depth: 6, cls: 'mm_struct.page_table_lock' },
+  { depth: 6, cls: 'ptdesc.ptl' },
+  { depth: 7, cls: 'process_globals.tasklist_lock' },
+  { depth: 8, cls: 'signal_struct.siglock' },
+  { depth: 9, cls: 'task_struct.alloc_lock' },
+];
+
+const v3_7: readonly feature[] = [
+  'reuse_singular',
+  'root_lock',
+  'keep_anchor',
+  'fork_sets_mm_first',
+  'split_unlinks',
+  'link_without_lock',
+  'pin_anon_vma',
+  'skip_temporary_stack',
+  'merge_singular',
+  'restore_under_ptl',
+  'interval_tree',
+  'adjust_always_locks',
+  'need_rmap_locks',
+];
+const v3_18: readonly feature[] = [
+  ...v3_7,
+  'rmap_rwsem',
+  'grow_locks_page_table',
+  'free_child_first',
+  'put_outside_rcu',
+];
+const v3_19: readonly feature[] = [...v3_18, 'degree_reuse', 'import_before_clone'];
+const v5_19: readonly feature[] = [
+  ...v3_19,
+  'case8_keeps_next',
+  'import_from_second',
+  'unlink_clears',
+];
+const v6_1: readonly feature[] = [...v5_19, 'two_counters', 'case6_at_once'];
+
+const common = { anon_rmap: anon_vma_tree_ops, mm: classic_mm, lock_tree: lock_tree_3_7 } as const;
+const sem = { mmap_lock: 'mmap_sem', folio: 'page' } as const;
+const lock = { mmap_lock: 'mmap_lock', folio: 'page' } as const;
+
+export const avc_tree_kernels: Readonly<Record<string, preset>> = {
+  'v3.7': {
+    ...common,
+    title: 'anon_vma_chain in interval trees, a mutex in the root',
+    features: v3_7,
+    words: sem,
+    object_bytes: { anon_vma: 64, anon_vma_chain: 64, vm_area_struct: 176, page: 64 },
+  },
+  'v3.7-limit': {
+    ...common,
+    title: 'v3.7 with chains of at most six links (Lespinasse, not merged)',
+    features: [...v3_7, 'chain_limit'],
+    words: sem,
+    object_bytes: { anon_vma: 64, anon_vma_chain: 64, vm_area_struct: 176, page: 64 },
+  },
+  'v3.18': {
+    ...common,
+    title: 'anon_vma_chain in interval trees, a semaphore in the root',
+    features: v3_18,
+    words: sem,
+    object_bytes: { anon_vma: 72, anon_vma_chain: 64, vm_area_struct: 184, page: 64 },
+  },
+  'root-only': {
+    ...common,
+    title: "v3.18 with every VMA in its root's tree (an argument, not a kernel)",
+    features: [...v3_18, 'root_only'],
+    words: sem,
+    object_bytes: { anon_vma: 72, anon_vma_chain: 64, vm_area_struct: 184, page: 64 },
+  },
+  'v3.19': {
+    ...common,
+    title: 'anon_vmas of the dead are reused by degree',
+    features: v3_19,
+    words: sem,
+    object_bytes: { anon_vma: 80, anon_vma_chain: 64, vm_area_struct: 184, page: 64 },
+  },
+  'v5.19': {
+    ...common,
+    title: 'the same, with its double reuse (CVE-2022-42703)',
+    features: v5_19,
+    words: lock,
+    object_bytes: { anon_vma: 88, anon_vma_chain: 64, vm_area_struct: 200, page: 64 },
+  },
+  'v6.1': {
+    ...common,
+    title: 'children and VMAs of an anon_vma counted apart',
+    features: v6_1,
+    words: lock,
+    object_bytes: { anon_vma: 104, anon_vma_chain: 64, vm_area_struct: 152, page: 64 },
+  },
+};
