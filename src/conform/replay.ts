@@ -9,7 +9,6 @@ import { fileAt } from '../linux/fs/file.ts';
 import { O_RDONLY, O_RDWR } from '../linux/fs/fs.ts';
 import { selectKernel } from '../linux/kernels.ts';
 import {
-  MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_SHARED,
@@ -63,7 +62,9 @@ const PR_SET_MEMORY_MERGE = 67;
 const RECORDED_RA_PAGES = 2048;
 
 /** Descriptors that the recorder has its files on; an operation may name one by number. */
-const descriptors: Readonly<Record<string, number>> = { f0: 4, m0: 5, r0: 7 };
+const descriptors: Readonly<Record<string, number>> = { f0: 4, m0: 5, filler: 6, r0: 7 };
+/** The file mapped everywhere outside the arena. */
+const FILLER = 'filler';
 /** Opened read-only: which file. */
 const readOnly: Readonly<Record<string, string>> = { r0: 'f0' };
 
@@ -173,8 +174,9 @@ export class Replay {
     this.#ksmd = spawnKernelThread(this.#machine, 'ksmd');
     this.#tasks.set(0, task);
     const named = this.#openFiles(task, header);
-    this.#barricade(task, LOWEST, from);
-    this.#barricade(task, to, TASK_SIZE);
+    const filler = this.#open(task, FILLER, FILLER, 'tmpfs', 1);
+    this.#barricade(task, LOWEST, from, filler);
+    this.#barricade(task, to, TASK_SIZE, filler);
     this.#reader = new StateReader(this.#machine, header.arena, named);
   }
 
@@ -216,10 +218,13 @@ export class Replay {
     return mapping;
   }
 
-  /** Fills a range of addresses, so that nothing is ever placed there or merges with it. */
-  #barricade(task: number, from: number, to: number): void {
-    const how = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-    const at = this.#call(task, 'mmap', [from, to - from, PROT_NONE, how, -1, 0]);
+  /**
+   * Fills a range of addresses with a file of one page, so that nothing is ever placed there or merges with it.
+   * A program may reach over the end of the arena; what it finds there is as in the recorder.
+   */
+  #barricade(task: number, from: number, to: number, fd: number): void {
+    const how = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+    const at = this.#call(task, 'mmap', [from, to - from, PROT_NONE, how, fd, 0]);
     assert(at === from, 'the world outside the arena is occupied');
   }
 

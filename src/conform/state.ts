@@ -205,9 +205,12 @@ export class StateReader {
   // ---------------------------------------------------------------- VMAs
 
   #vmaStates(mm: mm_struct, reading: Reading): VmaState[] {
+    return this.#inArena(mm).map((vma) => this.#vmaState(vma, reading));
+  }
+
+  #inArena(mm: mm_struct): vm_area_struct[] {
     const [from, to] = this.#arena;
-    const inArena = vmasOf(mm).filter(({ vm_start, vm_end }) => vm_start < to && vm_end > from);
-    return inArena.map((vma) => this.#vmaState(vma, reading));
+    return vmasOf(mm).filter(({ vm_start, vm_end }) => vm_start < to && vm_end > from);
   }
 
   #vmaState(vma: vm_area_struct, reading: Reading): VmaState {
@@ -238,9 +241,14 @@ export class StateReader {
 
   #pteStates(mm: mm_struct, reading: Reading): Map<number, PteState> {
     const [from, to] = this.#arena;
+    const beyond = this.#inArena(mm).filter(
+      ({ vm_start, vm_end }) => vm_start < from || vm_end > to,
+    );
     const ptes = new Map<number, PteState>();
     scanTables(mm.pgd, (address, value, _table, pages) => {
-      if (address < from || address >= to) return;
+      // A mapping that reaches over an end of the arena is shown whole.
+      const of = beyond.some(({ vm_start, vm_end }) => vm_start <= address && address < vm_end);
+      if (!of && (address < from || address >= to)) return;
       const entry = pages > 1 ? this.#hugeEntry(value, reading) : this.#entry(value, reading);
       ptes.set(address, entry);
     });

@@ -28,6 +28,7 @@ import {
   page_cache_next,
   readDisk,
   readPage,
+  shmem_mapping,
 } from './page_cache.ts';
 import {
   folio_set,
@@ -311,7 +312,8 @@ export function* filemap_map_pages(
   const mm = vma.vm_mm as mm_struct;
   const mapping = vma.vm_file?.f_mapping as address_space;
   // Pages beyond the end of the file stay unmapped: touching them is SIGBUS.
-  const end_pgoff = Math.min(last_pgoff, file_pages(mapping.host as inode) - 1);
+  const file_end = file_pages(mapping.host as inode) - 1;
+  const end_pgoff = Math.min(last_pgoff, file_end);
   let ret = 0;
   rcu_read_lock();
   let folio = next_uptodate_folio(mapping, start_pgoff, end_pgoff);
@@ -319,9 +321,12 @@ export function* filemap_map_pages(
     rcu_read_unlock();
     return ret;
   }
-  if (pmd_none(pmdp_get(vmf.pmd))) {
-    // filemap_map_pmd() installs the table that the fault allocated beforehand.
-    yield* __pte_alloc(mm, vmf.pmd);
+  if (file_end > folio.index || shmem_mapping(mapping)) {
+    // Not for a folio that ends with the file: where there is no table yet, nothing is mapped around then.
+    if (pmd_none(pmdp_get(vmf.pmd))) {
+      // filemap_map_pmd() installs the table that the fault allocated beforehand.
+      yield* __pte_alloc(mm, vmf.pmd);
+    }
   }
   const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * PAGE_SIZE;
   const first_pte = yield* pte_offset_map_lock(mm, vmf.pmd, addr);
