@@ -41,7 +41,8 @@ const ofFamily = (): boolean => anon_rmap().shape === 'vma_list';
 function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
   if (held === null) return false;
   if (!onLists()) return anon_vma.root !== undefined && held.any.has(anon_vma.root.rwsem);
-  return held.any.has(anon_vma.lock) || held.any.has(anon_vma.root.lock);
+  const { root } = anon_vma;
+  return held.any.has(anon_vma.lock) || held.any.has(root.lock) || held.any.has(root.mutex);
 }
 const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
 const vmaOfShared = vm_area_cachep.container('shared_rb');

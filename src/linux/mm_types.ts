@@ -9,6 +9,7 @@ import {
   type FrameObj,
   frames,
   type list_head,
+  type mutex,
   type Obj,
   type Ptr,
   type rb_node,
@@ -187,6 +188,8 @@ export interface anon_vma extends Obj {
   rb_root: rb_root;
   /** 2.6.7 to 2.6.39: the lock that later was a mutex, then rwsem. */
   lock: spinlock_t;
+  /** 3.0 to 3.7, of the root. */
+  mutex: mutex;
   /** List of VMAs (2.6.7 to 2.6.33) or of anon_vma_chain (2.6.34 to 3.6), where later kernels have rb_root. */
   head: list_head;
 }
@@ -202,6 +205,7 @@ export const anon_vma_cachep = struct<anon_vma>(
     parent: 'p',
     rb_root: 'rb_root',
     lock: 'spinlock',
+    mutex: 'mutex',
     head: 'list',
   },
   { typesafe: true },

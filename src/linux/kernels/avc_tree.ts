@@ -2,6 +2,7 @@
 import type { feature, lock_tree_node } from '../kernel.ts';
 import { classic_mm } from '../mm/classic/engine.ts';
 import { anon_vma_tree_ops } from '../mm/rmap/anon_vma_tree.ts';
+import { mended_in_2_6_34 } from './avc_list.ts';
 import type { preset } from './preset.ts';
 
 export const avc_tree_features = {
@@ -45,7 +46,8 @@ const lock_tree_3_7: readonly lock_tree_node[] = [
 ];
 
 const v3_7: readonly feature[] = [
-  'reuse_singular',
+  ...mended_in_2_6_34,
+  'add_rmap_anywhere',
   'root_lock',
   'keep_anchor',
   'fork_sets_mm_first',

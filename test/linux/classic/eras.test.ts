@@ -14,7 +14,10 @@ const FIXED_ANON = 0x32;
 const kernels = [
   'v2.6.33',
   'v2.6.34',
+  'v2.6.34-mel',
   'v2.6.36',
+  'v3.0',
+  'v3.6',
   'v3.7',
   'v3.7-limit',
   'v3.18',

@@ -34,3 +34,5 @@ export function mutex_unlock(lock: mutex): void {
   write_heap(lock, 0);
   trace_lock_release({ lock, mode: 'mutex' });
 }
+
+export const mutex_is_locked = (lock: mutex): boolean => read_heap(lock) !== 0;

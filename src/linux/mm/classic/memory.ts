@@ -321,13 +321,15 @@ function* do_anonymous_page(at: fault): K<number> {
 }
 
 /**
- * mm/ksm.c: ksm_might_need_to_copy() v2.6.34: a swapped-in page whose anon_vma is not this VMA's own is copied, a
- * page inherited over fork included. With keep_anchor (2.6.36) the family decides. The page or its copy,
- * locked; null when memory is short. Preconditions: page lock, a reference: both pass to the result.
+ * include/linux/ksm.h: ksm_might_need_to_copy() v2.6.34. These kernels are built without CONFIG_KSM: the page as it is.
+ * Feature ksm_copies gives what a build with KSM does to every page, merged or not: one that is under another anon_vma than
+ * this VMA's own is copied, a page inherited over fork included (from 2.6.36 the family decides), so that it never
+ * comes to the question whose anon_vma a shared page belongs under. The page or its copy, locked; null when memory is short.
+ * Preconditions: page lock, a reference: both pass to the result.
  */
 function* ksm_might_need_to_copy(page: page, vma: vm_area_struct, address: number): K<page | null> {
   const anon_vma = folio_anon_vma(page);
-  if (anon_vma === null) {
+  if (anon_vma === null || !has('ksm_copies')) {
     return page;
   }
   const mine = has('root_lock') ? anon_vma.root === vma.anon_vma?.root : anon_vma === vma.anon_vma;

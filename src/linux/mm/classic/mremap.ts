@@ -180,6 +180,10 @@ function* move_vma(
   const moved_len = yield* move_page_tables(vma, from, to, from_len, copied.need_rmap_locks);
   if (moved_len < from_len) {
     // Out of page tables: back with what was moved, and the new mapping goes instead of the old one.
+    const queue = anon_rmap().anon_vma_moveto_tail;
+    if (has('moveto_tail') && queue !== undefined) {
+      yield* queue(vma);
+    }
     yield* move_page_tables(copied.new_vma, to, from, moved_len, true);
     vma = copied.new_vma;
     old_len = new_len;

@@ -115,6 +115,13 @@ export function* page_add_anon_rmap(
 ): K {
   page._mapcount = page._mapcount + 1;
   VM_BUG_ON_FOLIO(!folio_test_locked(page), page, '!PageLocked(page)');
+  if (!has('add_rmap_anywhere')) {
+    VM_BUG_ON_FOLIO(
+      address < vma.vm_start || address >= vma.vm_end,
+      page,
+      'address < vma->vm_start || address >= vma->vm_end',
+    );
+  }
   if (page._mapcount === 0) {
     __page_set_anon_rmap(page, vma, address, exclusive);
   } else {

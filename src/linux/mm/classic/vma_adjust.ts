@@ -61,7 +61,9 @@ function adjust_lock(
   if (!has('adjust_locks')) {
     return null;
   }
-  if (vma.anon_vma !== null && (insert !== null || importer !== null || start !== vma.vm_start)) {
+  // The upper half of a split changes vm_end only; 3.0 takes no lock for that.
+  const split = insert !== null && !has('split_without_lock');
+  if (vma.anon_vma !== null && (split || importer !== null || start !== vma.vm_start)) {
     return vma.anon_vma;
   }
   const imports = importer !== null && anon_rmap().under_lock !== undefined;
@@ -130,6 +132,25 @@ function unlinkSwallowed(
 }
 
 /**
+ * Whose links and whose anon_vma the VMA that grows gets. Without clone_exporter, until 2.6.34-rc3, the links of `vma`,
+ * whichever way pages move: a `vma` that grows itself copies its own, none, and is left with an anon_vma that does not
+ * know it.
+ */
+function exporterOf(
+  vma: vm_area_struct,
+  next: vm_area_struct,
+  change: adjustment,
+): { readonly links: vm_area_struct; readonly anon_vma: anon_vma } | null {
+  if (has('clone_exporter')) {
+    const from = change.exporter;
+    const anon_vma = from === null ? null : from.anon_vma;
+    return from === null || anon_vma === null ? null : { links: from, anon_vma };
+  }
+  const anon_vma = vma.anon_vma ?? next.anon_vma;
+  return anon_vma === null ? null : { links: vma, anon_vma };
+}
+
+/**
  * mm/mmap.c: vma_adjust() v2.6.34: gives `vma` a new range and offset, and what that takes from or leaves to
  * the next VMA; `insert` is the other half of a split. 0, or -ENOMEM with nothing changed.
  * Preconditions: mmap_sem held for write. With case8_keeps_next __vma_adjust() v4.9, where `expand` is the VMA that
@@ -158,15 +179,16 @@ export function* vma_adjust(
     };
     if (next !== null && insert === null) {
       change = classify(vma, next, new_end, expand);
-      const { exporter, importer } = change;
-      // The VMA that grows must be found where the pages it takes over are looked for.
-      if (exporter !== null && importer !== null && exporter.anon_vma !== null) {
-        if (importer.anon_vma === null && under_lock === undefined) {
+      const { importer } = change;
+      if (importer !== null && importer.anon_vma === null && under_lock === undefined) {
+        // The VMA that grows must be found where the pages it takes over are looked for.
+        const exporter = exporterOf(vma, next, change);
+        if (exporter !== null) {
           if (has('import_before_clone')) {
             // So that anon_vma_clone() does not take it for a fork, and counts the right one.
             importer.anon_vma = exporter.anon_vma;
           }
-          if ((yield* anon_rmap().anon_vma_clone(importer, exporter)) !== 0) {
+          if ((yield* anon_rmap().anon_vma_clone(importer, exporter.links)) !== 0) {
             return -ENOMEM;
           }
           if (!has('import_before_clone')) {
@@ -447,6 +469,13 @@ export function* copy_vma(
   if (merged !== null) {
     // The source may have vanished in the merge.
     const swallowed = vma_start >= merged.vm_start && vma_start < merged.vm_end;
+    if (!swallowed) {
+      // A VMA that was there before may stand before the source on their lists (feature moveto_tail, 3.3).
+      const queue = anon_rmap().anon_vma_moveto_tail;
+      if (has('moveto_tail') && queue !== undefined) {
+        yield* queue(merged);
+      }
+    }
     const source = swallowed ? merged : vma;
     return { vma: source, new_vma: merged, need_rmap_locks: merged.vm_pgoff <= source.vm_pgoff };
   }

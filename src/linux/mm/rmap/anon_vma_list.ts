@@ -58,13 +58,14 @@ import {
   mapping_pointer,
 } from '../page-flags.ts';
 import type { anon_rmap_ops, rmap_walk_control } from './ops.ts';
+import { walkFromRoot } from './root_walk.ts';
 import { visitVmas } from './visit_vmas.ts';
 
 const avc_of_same_vma = anon_vma_chain_cachep.container('same_vma');
 const avc_of_same_anon_vma = anon_vma_chain_cachep.container('same_anon_vma');
 
 /** Links of a VMA, newest first: list_for_each_entry_safe() over vma->anon_vma_chain. */
-function chain_entries(vma: vm_area_struct): anon_vma_chain[] {
+export function chain_entries(vma: vm_area_struct): anon_vma_chain[] {
   return list_entries(vma.anon_vma_chain).map(avc_of_same_vma);
 }
 
@@ -122,15 +123,30 @@ export function get_anon_vma(anon_vma: anon_vma): void {
   anon_vma.refcount = anon_vma.refcount + 1;
 }
 
+/** atomic_dec_and_lock(&anon_vma->external_refcount, lock): true, with the lock held, if it was the last count. */
+function* dec_and_lock(anon_vma: anon_vma): K<boolean> {
+  if (anon_vma.refcount > 1) {
+    anon_vma.refcount = anon_vma.refcount - 1;
+    return false;
+  }
+  yield* anon_vma_lock(anon_vma);
+  anon_vma.refcount = anon_vma.refcount - 1;
+  if (anon_vma.refcount !== 0) {
+    anon_vma_unlock(anon_vma);
+    return false;
+  }
+  return true;
+}
+
 /**
  * mm/rmap.c: drop_anon_vma() v2.6.36: gives a count back. The last one frees the anon_vma if its list is
  * empty too, and then perhaps its root, whose count it held.
  */
 export function* drop_anon_vma(anon_vma: anon_vma): K {
-  // atomic_dec_and_lock(): one step decides that it was the last.
-  yield* anon_vma_lock(anon_vma);
-  anon_vma.refcount = anon_vma.refcount - 1;
-  const empty = anon_vma.refcount === 0 && list_empty(anon_vma.head);
+  if (!(yield* dec_and_lock(anon_vma))) {
+    return;
+  }
+  const empty = list_empty(anon_vma.head);
   const root = lock_holder(anon_vma);
   let root_empty = false;
   let last_root_user = false;
@@ -197,17 +213,19 @@ export function* anon_vma_prepare(vma: vm_area_struct): K<number> {
   }
   spin_unlock(mm.page_table_lock);
   anon_vma_unlock(anon_vma);
+  const lost_fresh = allocated !== null;
   if (allocated !== null) {
     yield* anon_vma_free(allocated);
   }
-  if (avc !== null) {
+  // Until 2.6.34-rc6 a thread that lost the race with a neighbour's anon_vma in its hand forgot the link.
+  if (avc !== null && (lost_fresh || has('prepare_frees_link'))) {
     anon_vma_chain_free(avc);
   }
   return 0;
 }
 
 /** mm/rmap.c: anon_vma_chain_link() v2.6.34: newest first on the VMA's list, last on the anon_vma's. */
-function* linkChain(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma): K {
+function* anon_vma_chain_link(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma): K {
   avc.vma = vma;
   avc.anon_vma = anon_vma;
   list_add(avc.same_vma, vma.anon_vma_chain);
@@ -218,22 +236,31 @@ function* linkChain(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma
 }
 
 /**
- * mm/rmap.c: anon_vma_clone() v2.6.34: oldest first, so that `dst` gets the order of `src`. 0 or -ENOMEM.
+ * mm/rmap.c: anon_vma_clone() v2.6.34: oldest first, so that `dst` gets the order of `src` (without clone_in_order,
+ * until 2.6.34-rc3, newest first: the order is reversed). 0 or -ENOMEM.
  * Preconditions: mmap_sem held for write. A walk that runs meanwhile sees `dst` on some lists only.
  */
 export function* anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): K<number> {
   let links = 0;
-  for (const pavc of chain_entries(src).reverse()) {
+  const links_of_src = chain_entries(src);
+  for (const pavc of has('clone_in_order') ? links_of_src.reverse() : links_of_src) {
     const avc = anon_vma_chain_alloc();
     if (avc === null) {
       yield* unlink_anon_vmas(dst);
       return -ENOMEM;
     }
-    yield* linkChain(dst, avc, pavc.anon_vma);
+    yield* anon_vma_chain_link(dst, avc, pavc.anon_vma);
     links = links + 1;
   }
   trace_anon_vma_clone({ dst, src, links });
   return 0;
+}
+
+/** The error exit of anon_vma_fork(): until 2.6.34-rc3 the links stay on the lists when the VMA is freed. */
+function* unlinkForked(vma: vm_area_struct): K {
+  if (has('fork_unlinks')) {
+    yield* unlink_anon_vmas(vma);
+  }
 }
 
 /**
@@ -250,13 +277,13 @@ export function* anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<num
   }
   const anon_vma = anon_vma_alloc();
   if (anon_vma === null) {
-    yield* unlink_anon_vmas(vma);
+    yield* unlinkForked(vma);
     return -ENOMEM;
   }
   const avc = anon_vma_chain_alloc();
   if (avc === null) {
     yield* anon_vma_free(anon_vma);
-    yield* unlink_anon_vmas(vma);
+    yield* unlinkForked(vma);
     return -ENOMEM;
   }
   anon_vma.refcount = 0;
@@ -265,10 +292,10 @@ export function* anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<num
     anon_vma.root = parent.root;
     get_anon_vma(anon_vma.root);
     vma.anon_vma = anon_vma;
-    yield* linkChain(vma, avc, anon_vma);
+    yield* anon_vma_chain_link(vma, avc, anon_vma);
   } else {
     anon_vma.root = anon_vma;
-    yield* linkChain(vma, avc, anon_vma);
+    yield* anon_vma_chain_link(vma, avc, anon_vma);
     vma.anon_vma = anon_vma;
   }
   trace_anon_vma_fork({ vma, pvma, anon_vma });
@@ -389,13 +416,26 @@ export function* walkAnonList(page: folio, rwc: rmap_walk_control, locked: boole
   }
 }
 
-/** The anon_vma of the last link of a VMA: the oldest one, where every sharer of a page finds it. */
+/**
+ * Where every sharer of a page finds it: the anon_vma of the last link of the VMA, the oldest one; with root_lock its
+ * root. Without anchor_oldest, until 2.6.34-rc3, the VMA's own, which only its descendants can find: the "overly
+ * anonymous anon_vma".
+ */
 function shared_anon_vma(vma: vm_area_struct): anon_vma | null {
   const own = vma.anon_vma;
-  if (own === null || has('root_lock')) {
-    return own === null ? null : own.root;
+  if (own === null || !has('anchor_oldest')) {
+    return own;
   }
-  return avc_of_same_vma(list_prev(vma.anon_vma_chain)).anon_vma;
+  return has('root_lock') ? own.root : avc_of_same_vma(list_prev(vma.anon_vma_chain)).anon_vma;
+}
+
+/** The one walk that may not miss: remove_migration_ptes(). Others begin at the page's own anon_vma in all kernels. */
+function* rmapWalkAnon(page: folio, rwc: rmap_walk_control, locked: boolean): K {
+  if (has('walk_from_root') && rwc.by_lookup !== true && !locked) {
+    yield* walkFromRoot(page, rwc);
+  } else {
+    yield* walkAnonList(page, rwc, locked);
+  }
 }
 
 /** The mechanism of 2.6.34 to 2.6.36 as a preset names it. */
@@ -410,6 +450,6 @@ export const anon_vma_list_ops: anon_rmap_ops = {
   anon_vma_lock,
   anon_vma_unlock,
   shared_anon_vma,
-  rmap_walk_anon: walkAnonList,
+  rmap_walk_anon: rmapWalkAnon,
   pins: { pinAnonVma, unpinAnonVma: drop_anon_vma },
 };

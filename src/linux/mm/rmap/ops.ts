@@ -92,6 +92,8 @@ export interface anon_rmap_ops {
   anon_vma_unlock(anon_vma: anon_vma): void;
   /** The anon_vma that all sharers of a page of this VMA can find; null without anon_vma. */
   shared_anon_vma(vma: vm_area_struct): anon_vma | null;
+  /** Puts `vma` behind all others on its lists: walks meet the source of a move first (3.3 to 3.6). */
+  anon_vma_moveto_tail?(vma: vm_area_struct): K;
   /** Visits every VMA that may map the anonymous `folio`, in the scheme's order. */
   rmap_walk_anon(folio: folio, rwc: rmap_walk_control, locked: boolean): K;
   /** That lock may sleep (3.0): nobody takes it in an RCU read section. */
