@@ -32,7 +32,7 @@ export const avc_list_features = {
     'page_add_anon_rmap() does not assert that the address lies inside of the VMA (3.0)',
   moveto_tail: 'mremap() puts a merged destination behind its source on the anon_vma lists (3.3)',
   ksm_copies:
-    'swapping in copies a page that is under an anon_vma of another, as with CONFIG_KSM (2.6.33 on; no preset has it)',
+    'swapping in copies a page that is under an anon_vma of another, as with CONFIG_KSM (no preset has it)',
   skip_temporary_stack: 'migration leaves the stack of an unfinished execve() alone (2.6.35)',
 } as const;
 
