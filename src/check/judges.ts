@@ -4,6 +4,7 @@
  */
 import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
+import { judgeEarlyRmap } from './early-rmap.ts';
 import { judgeKsm, scannedMms, stableItems, takeKsmPicture } from './ksm.ts';
 import { judgeSplitQueue } from './large-pages.ts';
 import { judgeLeaks } from './leaks.ts';
@@ -53,6 +54,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   if (!atRest(machine)) {
     const held = heldLocks(machine);
     judgeReachable(picture, chains, held);
+    judgeEarlyRmap(picture, held, verdicts);
     verdicts.push(...chains.verdicts);
     judgeEntries(picture, (mm) => held.any.has(mm.mmap_lock), verdicts);
     return verdicts;
@@ -60,6 +62,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   judgeVmas(picture, verdicts);
   judgeEntries(picture, () => false, verdicts);
   judgeReachable(picture, chains, null);
+  judgeEarlyRmap(picture, null, verdicts);
   const ksm = takeKsmPicture(verdicts);
   const held = stableItems(ksm).flatMap((item) => item.anon_vma ?? []);
   const family = reachableAnonVmas(picture, chains, held);

@@ -22,6 +22,8 @@ export const findingKinds = {
   'anon-vma-linkage': 'chains and trees of anon_vma disagree (RMAP2, MEM2)',
   'anon-vma-merge': 'two VMAs of one mm share an anon_vma but not a chain (RMAP3)',
   'anon-vma-counter': 'num_children, num_active_vmas or refcount of an anon_vma is wrong (RMAP4)',
+  'pte-chain-wrong': 'the pte_chains of a page and the entries that map it disagree (2.6.0)',
+  'anonmm-wrong': 'counts or lists of a family of anonmm are wrong',
   'file-rmap-unreachable': 'a mapped file page whose VMA is not in the i_mmap tree (RMAP1)',
   'mapcount-wrong': '_mapcount differs from the number of page-table entries (RMAP5)',
   'exclusive-wrong': 'a page marked exclusive has another user (RMAP6)',

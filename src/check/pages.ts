@@ -5,6 +5,7 @@ import { NODE_DATA } from '../linux/mm/node.ts';
 import { user_pin_cachep } from '../linux/mm/user_pin_types.ts';
 import { cpu } from '../sim/cpu.ts';
 import { liveObjects } from '../sim/struct.ts';
+import { mappingsOf } from './early-rmap.ts';
 import { judgeLargeFolio } from './large-pages.ts';
 import { type Entry, frameCount, frameText, type Picture, place } from './picture.ts';
 import {
@@ -76,10 +77,11 @@ function judgeCounts(
   verdicts: Verdicts,
 ): void {
   const { pfn } = page;
-  if (page.mapcount !== entries.length) {
+  const mappings = mappingsOf(page);
+  if (mappings !== entries.length) {
     verdicts.push({
       kind: 'mapcount-wrong',
-      text: `${frameText(pfn)}: mapcount is ${page.mapcount}, page tables map it ${entries.length} times`,
+      text: `${frameText(pfn)}: mapcount is ${mappings}, page tables map it ${entries.length} times`,
       evidence: where(entries),
     });
   }

@@ -11,6 +11,7 @@ import {
   type vm_area_struct,
 } from '../linux/mm_types.ts';
 import { describeObject, isLive, type Obj } from '../sim/struct.ts';
+import { hasAnonVma } from './early-rmap.ts';
 import type { FindingKind } from './kinds.ts';
 import type { HeldLocks } from './locks.ts';
 import { type Entry, frameText, type Picture, place, vmaText } from './picture.ts';
@@ -194,6 +195,7 @@ export function judgeReachable(picture: Picture, chains: Chains, held: HeldLocks
   for (const [pfn, entries] of [...picture.present, ...picture.huge]) {
     const page = rawPage(pfn);
     if (isAnon(page)) {
+      if (!hasAnonVma()) continue;
       const anon_vma = mappingObject(page) as anon_vma | null | undefined;
       if (anon_vma?.root !== undefined && isLocked(anon_vma, held)) continue;
       for (const entry of entries) if (!busy(entry.mm)) judgeAnonEntry(chains, page, entry);

@@ -2,6 +2,7 @@
 import { VM_EXEC, VM_READ, VM_WRITE } from '../linux/mm/mm.ts';
 import { type mm_struct, vm_area_cachep } from '../linux/mm_types.ts';
 import { isLive } from '../sim/struct.ts';
+import { hasAnonVma } from './early-rmap.ts';
 import { type Entry, frameText, type Picture, place, type Space, vmaText } from './picture.ts';
 import {
   entryFrame,
@@ -83,6 +84,7 @@ function judgeEntry(entry: Entry, pfn: number, verdicts: Verdicts): void {
       });
     }
   }
+  if (!hasAnonVma()) return;
   if (vma.anon_vma === null && (isAnon(rawPage(pfn)) || isKsm(rawPage(pfn)))) {
     verdicts.push({
       kind: 'anon-page-without-anon-vma',

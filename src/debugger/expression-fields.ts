@@ -2,6 +2,7 @@
 
 import { perms } from '../linux/describe.ts';
 import { PAGE_FLAG_NAMES } from '../linux/mm/page-flags.ts';
+import { mapcountOf } from '../linux/mm/rmap/mapcount.ts';
 import {
   anon_vma_cachep,
   mem_map,
@@ -170,7 +171,7 @@ const PAGE_COMPUTED: Readonly<Record<string, (page: page) => Value>> = {
   pfn: (page) => numberValue(page.pfn),
   refcount: (page) => numberValue(page._refcount),
   /** How many entries map it: the kernel's count, from 0. */
-  mapcount: (page) => numberValue(page._mapcount + 1),
+  mapcount: (page) => numberValue(mapcountOf(page)),
   mapping: (page) => objectValue(mappingObject(page)),
   anon_vma: (page) => objectValue(anonVmaOfPage(page.pfn)),
   anon: (page) => booleanValue(kindOfPage(page) === 'anon' || kindOfPage(page) === 'ksm'),

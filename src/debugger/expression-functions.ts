@@ -2,6 +2,7 @@
 
 import { held_locks } from '../linux/kernel/locking/lockdep.ts';
 import { load_content } from '../linux/mm/page_content.ts';
+import { mapcountOf } from '../linux/mm/rmap/mapcount.ts';
 import { pinnedPageAt } from '../linux/mm/user_pin.ts';
 import {
   anon_vma_cachep,
@@ -121,7 +122,7 @@ const objects = (found: Iterable<Obj>): Value => listValue([...found].map(object
 
 function mapcount(call: Call): Value {
   if (argument(call, 0).kind === 'null') return numberValue(0);
-  return numberValue(mem_map.at(mappedPageArgument(call))._mapcount + 1);
+  return numberValue(mapcountOf(mem_map.at(mappedPageArgument(call))));
 }
 
 function refcount(call: Call): Value {

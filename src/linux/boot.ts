@@ -13,7 +13,7 @@ import { alloc_inode, linkInode, lookupInode } from './fs/inode.ts';
 import { alloc_signal } from './kernel/fork.ts';
 import { arch_pick_mmap_layout, mm_init } from './kernel/mm_users.ts';
 import { PF_KTHREAD } from './kernel/sched.ts';
-import type { kernel } from './kernel.ts';
+import { type kernel, memory_manager } from './kernel.ts';
 import { INIT_LIST_HEAD } from './lib/list.ts';
 import { DEFAULT_MAX_MAP_COUNT } from './mm/mm.ts';
 import { mem_init } from './mm/page_alloc.ts';
@@ -114,6 +114,7 @@ export function spawnInit(machine: Machine, name: string, options: InitOptions =
   mm.start_brk = options.brk ?? DEFAULT_BRK;
   mm.brk = mm.start_brk;
   mm.owner = tsk.comm;
+  memory_manager().mm_alloc?.(mm);
   tsk.mm = mm;
   tsk.active_mm = mm;
   const files = alloc_files();

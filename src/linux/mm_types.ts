@@ -68,6 +68,8 @@ export interface mm_struct extends Obj {
   ksm_rmap_items: number;
   /** In the list of address spaces that may have swap entries (mm/mmlist.ts). */
   mmlist: list_head;
+  /** Hugh Dickins's scheme only: the member of a family that stands for this mm (mm/rmap/anonmm.ts). */
+  anonmm: Ptr<Obj>;
 }
 
 export const mm_cachep = struct<mm_struct>('mm_struct', {
@@ -105,6 +107,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   ksm_merging_pages: 'n',
   ksm_rmap_items: 'n',
   mmlist: 'list',
+  anonmm: 'p',
 });
 
 /**
@@ -456,6 +459,8 @@ export interface process_globals extends Obj {
   mmlist: list_head;
   /** tmpfs inodes with pages in swap. */
   shmem_swaplist: list_head;
+  /** To 2.6.6: the CPU's spare pte_chain (mm/rmap/pte_chain.ts). */
+  local_pte_chain: Ptr<Obj>;
 }
 
 export const process_globals_cachep = struct<process_globals>('process_globals', {
@@ -469,6 +474,7 @@ export const process_globals_cachep = struct<process_globals>('process_globals',
   rcu_pending: 'n',
   mmlist: 'list',
   shmem_swaplist: 'list',
+  local_pte_chain: 'p',
 });
 
 /** struct page; a small folio is its page. What only large folios have is in their tail pages (mm/large_folio.ts). */
@@ -476,7 +482,7 @@ export interface page extends FrameObj {
   /** PG_* bits (page-flags.ts). */
   flags: number;
   _refcount: number;
-  /** Starts from -1. */
+  /** Starts from -1. To 2.6.6 the union `pte` instead: an entry, a pte_chain, or -1 (mm/rmap/pte_chain.ts). */
   _mapcount: number;
   /** Granule of the anon_vma, address_space or stable node, shifted left by 2, with PAGE_MAPPING_* in the low bits. */
   mapping: number;

@@ -3,6 +3,7 @@
 import { pglist_data_cachep } from '../../linux/mm/mmzone_types.ts';
 import { is_zero_pfn } from '../../linux/mm/page_alloc.ts';
 import { shmem_mapping } from '../../linux/mm/page_cache.ts';
+import { mapcountOf } from '../../linux/mm/rmap/mapcount.ts';
 import { swap_info_cachep } from '../../linux/mm/swap_types.ts';
 import { address_space_cachep, mem_map, type mm_struct, type page } from '../../linux/mm_types.ts';
 import { ROOT_PAGE } from '../../linux/roots.ts';
@@ -174,7 +175,7 @@ function frameRow(index: PageIndex, id: RowId, before: PageFacts | null): PageRo
   const by = processesOf([...mapped, ...moving]);
   const kind = kindOf(id, head);
   const large = !part && id.pages > 1;
-  const mapcount = large ? largeCounts(id.at).large : page._mapcount + 1;
+  const mapcount = large ? largeCounts(id.at).large : mapcountOf(page);
   const extraRefs =
     part || id.kind === 'freed' ? 0 : extraReferences(index, head, id.pages, mapcount);
   const object = part || kind === 'kernel' || kind === 'zero' ? null : mappingObject(page);

@@ -1,4 +1,5 @@
 /** How one address is translated, level by level, and its neighbours in the last table reached. */
+import { mapcountOf } from '../../linux/mm/rmap/mapcount.ts';
 import { mem_map, mm_cachep } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
@@ -109,7 +110,7 @@ function countsOf(pfn: number): string {
   const page = mem_map.at(pfn);
   const head = headOf(page);
   const isLarge = folioOrder(head.pfn) > 0;
-  const map = isLarge ? largeCounts(head.pfn).large : page._mapcount + 1;
+  const map = isLarge ? largeCounts(head.pfn).large : mapcountOf(page);
   const large = isLarge ? ` of ${2 ** folioOrder(head.pfn)}` : '';
   return `${kindOfPage(page)}${large} map ${map} ref ${head._refcount}`;
 }

@@ -14,7 +14,7 @@ import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
 import { ksm_exit } from '../mm/ksm.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
 import { mmlistRemove } from '../mm/mmlist.ts';
-import { mm_alloc_pgd } from '../mm/pgtable.ts';
+import { mm_alloc_pgd, mm_free_pgd } from '../mm/pgtable.ts';
 import { RLIMIT_STACK } from '../mm/util.ts';
 import { type file, mm_cachep, type mm_struct } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
@@ -82,7 +82,16 @@ export function allocate_mm(): mm_struct | null {
 /** kernel/fork.c: mm_alloc() v6.18: an empty address space. */
 export function mm_alloc(): mm_struct | null {
   const mm = allocate_mm();
-  return mm === null ? null : mm_init(mm, current().mm);
+  if (mm === null) {
+    return null;
+  }
+  mm_init(mm, current().mm);
+  if ((memory_manager().mm_alloc?.(mm) ?? 0) !== 0) {
+    mm_free_pgd(mm);
+    mm_cachep.free(mm);
+    return null;
+  }
+  return mm;
 }
 
 /**

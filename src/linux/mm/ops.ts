@@ -32,6 +32,8 @@ export interface mm_ops {
   madvise(mm: mm_struct, start: number, len: number, behavior: number): K<number>;
   /** A user access that the page tables do not allow: 0 to try again, or -EFAULT after a signal. */
   do_user_addr_fault(mm: mm_struct, error_code: number, address: number): K<number>;
+  /** A new mm for execve(), or the first one: what the scheme needs for it. 0 or -ENOMEM. Absent: nothing. */
+  readonly mm_alloc?: (mm: mm_struct) => number;
   /** Fills the child's address space at fork. 0 or a negative errno. */
   dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number>;
   /** The last user of the address space has gone. */

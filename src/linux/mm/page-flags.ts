@@ -32,6 +32,10 @@ export const PG_error = 1 << 19;
 export const PG_hwpoison = 1 << 20;
 /** Of a large folio: a part of it was unmapped, so that splitting it would free memory. */
 export const PG_partially_mapped = 1 << 21;
+/** 2.5.27 to 2.6.6: the page has one page-table entry, and knows it. */
+export const PG_direct = 1 << 22;
+/** PG_chainlock to 2.6.6, PG_maplock to 2.6.8: a bit spinlock over the page's mappings (mm/early26/page_lock.ts). */
+export const PG_maplock = 1 << 23;
 
 /** Names of the bits, lowest first, for views. */
 export const PAGE_FLAG_NAMES: readonly string[] = [
@@ -57,6 +61,8 @@ export const PAGE_FLAG_NAMES: readonly string[] = [
   'error',
   'hwpoison',
   'partially_mapped',
+  'direct',
+  'maplock',
 ];
 
 /** folio->mapping low bits. */

@@ -3,7 +3,7 @@ import { cpu } from '../../sim/cpu.ts';
 import { GRANULE } from '../../sim/struct.ts';
 import { waitCondition } from '../../sim/wait.ts';
 import { type inode, mem_map } from '../mm_types.ts';
-import { PG_locked, PG_writeback } from './page-flags.ts';
+import { PG_locked, PG_maplock, PG_writeback } from './page-flags.ts';
 
 /** `at` is a pfn. */
 export const folio_unlocked = waitCondition(
@@ -13,6 +13,11 @@ export const folio_unlocked = waitCondition(
 export const folio_no_writeback = waitCondition(
   'folio writeback',
   (_task, at) => (mem_map.at(at).flags & PG_writeback) === 0,
+);
+/** `at` is a pfn. */
+export const page_map_unlocked = waitCondition(
+  'page map lock',
+  (_task, at) => (mem_map.at(at).flags & PG_maplock) === 0,
 );
 /** `at` is the address of an inode that swapoff may be working on. */
 export const shmem_eviction_allowed = waitCondition(

@@ -76,7 +76,7 @@ export interface early_rmap_ops {
   // ---- address spaces
 
   /** A new mm for execve(), or the first one. 0 or -ENOMEM. exec_rmap(). */
-  rmap_exec_mm(mm: mm_struct): K<number>;
+  rmap_exec_mm(mm: mm_struct): number;
   /** fork: before anything of `oldmm` is copied. 0 or -ENOMEM. dup_rmap(). */
   rmap_fork_mm(mm: mm_struct, oldmm: mm_struct): K<number>;
   /** After exit_mmap(). exit_rmap(). */
@@ -128,6 +128,10 @@ export function* rmapKeepSpare(
 /** A hook that has nothing to do. */
 export function* rmapNothing(): K {}
 export function rmapNothingNow(): void {}
+/** rmap_exec_mm(): nothing. */
+export function rmapNoErrorNow(): number {
+  return 0;
+}
 /** A hook that cannot fail. */
 export function* rmapNoError(): K<number> {
   return 0;
@@ -136,3 +140,16 @@ export function* rmapNoError(): K<number> {
 export function* rmapMoves(): K<boolean> {
   return true;
 }
+
+/** What a scheme without anon_vma answers to whoever asks in the words of later kernels. */
+export const no_anon_vma = {
+  anon_vma_prepare: rmapNoError,
+  anon_vma_clone: rmapNoError,
+  anon_vma_fork: rmapNoError,
+  unlink_anon_vmas: rmapNothing,
+  anon_vma_merge: rmapNothing,
+  rmap_walk_anon: rmapNothing,
+  anon_vma_lock: rmapNothing,
+  anon_vma_unlock: rmapNothingNow,
+  shared_anon_vma: (): null => null,
+} as const;

@@ -1,0 +1,41 @@
+/** v2.6.0 to v2.6.6: one page_table_lock over all page tables of an mm; pte_chain, and for a morning anonmm. */
+import type { lock_tree_node } from '../kernel.ts';
+import { early26_mm } from '../mm/early26/engine.ts';
+import { pte_chain_ops } from '../mm/rmap/pte_chain.ts';
+import type { preset } from './preset.ts';
+
+export const early26_features = {
+  pte_chain_lists:
+    'each page lists the page-table entries that map it, file pages too (2.5.27 to 2.6.6)',
+  fork_builds_tree_last:
+    "the child's VMAs cannot be looked up before fork has copied them all (to 2.6.0)",
+  mremap_links_first:
+    'mremap() links the new VMA before it moves pages, and can be told that a split failed (2.6.6)',
+  maybe_mkwrite: 'a write fault makes an entry writable only if the VMA is (2.6.6)',
+  swapin_copies: 'a write fault on a swapped-out page makes its copy at once (2.6.7)',
+  anon_pgoff: 'anonymous VMAs have page offsets and merge by them (2.6.7, -aa)',
+  vma_lock_by_scheme:
+    'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa)',
+} as const;
+
+/** mm/rmap.c v2.6.0, the head of the file, and spec: i_shared_sem is i_mmap_rwsem here. PG_chainlock has no class. */
+const lock_tree_2_6_0: readonly lock_tree_node[] = [
+  { depth: 1, cls: 'mm_struct.mmap_lock' },
+  { depth: 2, cls: 'address_space.i_mmap_rwsem' },
+  { depth: 3, cls: 'mm_struct.page_table_lock' },
+  { depth: 7, cls: 'process_globals.tasklist_lock' },
+  { depth: 8, cls: 'signal_struct.siglock' },
+  { depth: 9, cls: 'task_struct.alloc_lock' },
+];
+
+export const early26_kernels: Readonly<Record<string, preset>> = {
+  'v2.6.0': {
+    title: 'pte_chain: each page lists the entries that map it',
+    features: ['pte_chain_lists', 'fork_builds_tree_last'],
+    anon_rmap: pte_chain_ops,
+    mm: early26_mm,
+    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    object_bytes: { pte_chain: 64, vm_area_struct: 136, page: 64 },
+    lock_tree: lock_tree_2_6_0,
+  },
+};

@@ -1,0 +1,48 @@
+/** Many things at once on one family, on the kernels before 2.6.9: no judge has anything to say. */
+import { expect, test } from 'vitest';
+import { openSession } from '../../../src/debugger/open.ts';
+
+const race = `
+config memory=16M swap=1M
+A: p = mmap(NULL, 16p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1, 16p)
+A: B = fork()
+A: C = fork()
+B: store(p+3p, 4)
+kernel: settle()
+kswapd: reclaim(A, p+9p)
+kswapd: reclaim(A, p+9p)
+race {
+  A: munmap(p+2p, 2p)
+  A: q = mremap(p+8p, 4p, 4p, MREMAP_MAYMOVE|MREMAP_FIXED, p+64p)
+  B: D = fork()
+  B: store(p+5p, 7, 2p)
+  C: mprotect(p+4p, 4p, PROT_READ)
+  C: store(p+9p, 9)
+  C: exit_group(0)
+  kswapd: reclaim(A, p+5p)
+  kswapd: reclaim(B, p+5p)
+  kswapd: reclaim(B, p+6p)
+  kcompactd: referenced(B, p+6p)
+  kcompactd: reclaim(A, p+10p)
+  kcompactd: referenced(A, p+1p)
+}
+kernel: settle()
+expect byte(B, p+5p) == 7
+expect byte(A, q+1p) == 1
+`;
+
+const kernels = ['v2.6.0'];
+
+test.each(
+  kernels,
+)('%s: fork, mremap, munmap, mprotect, exit and reclaim leave no finding under 60 seeds', (kernel) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const session = openSession(race, { file: 'race.mm', seed, kernel, stopOnFinding: false });
+    if ('errors' in session) throw session.errors[0];
+    session.execute('continue');
+    while (session.pump(1_000_000) === 'running');
+    expect(session.findings(), `seed ${seed}`).toEqual([]);
+    expect(session.failures, `seed ${seed}`).toBe(0);
+  }
+});
