@@ -27,6 +27,7 @@ import {
 } from './raw.ts';
 import { judgeFamilies } from './rmap-families.ts';
 import { judgeList, judgeListCounts } from './rmap-lists.ts';
+import { sharedLists } from './share-lists.ts';
 import type { Verdicts } from './verdict.ts';
 
 const avcOfNode = anon_vma_chain_cachep.container('rb');
@@ -107,7 +108,7 @@ export class Chains {
   /** Links of a VMA, newest first. */
   chain(vma: vm_area_struct): readonly anon_vma_chain[] {
     let links = this.#chains.get(vma);
-    if (links === undefined && ofFamily()) return [];
+    if (links === undefined && (ofFamily() || !hasAnonVma())) return [];
     if (links === undefined) {
       links = [];
       try {
@@ -126,7 +127,11 @@ export class Chains {
     if (vmas === undefined) {
       vmas = new Set();
       try {
-        vmas = new Set(treeNodes(mapping.i_mmap).map((node) => vmaOfShared(node.at)));
+        vmas = new Set(
+          has('i_mmap_lists')
+            ? sharedLists(mapping)
+            : treeNodes(mapping.i_mmap).map((node) => vmaOfShared(node.at)),
+        );
       } catch (error) {
         this.#broken(mapping, error);
       }
@@ -202,6 +207,7 @@ export function judgeReachable(picture: Picture, chains: Chains, held: HeldLocks
     } else if (page.mapping !== 0) {
       const mapping = mappingObject(page) as address_space;
       if (held?.any.has(mapping.i_mmap_rwsem) === true) continue;
+      if (held?.any.has(mapping.i_shared_lock) === true) continue;
       for (const entry of entries) if (!busy(entry.mm)) judgeFileEntry(chains, page, entry);
     }
   }
@@ -400,6 +406,7 @@ export function judgeChains(
   family: ReadonlySet<anon_vma>,
   held: readonly anon_vma[],
 ): void {
+  if (!hasAnonVma()) return;
   if (ofFamily()) {
     judgeFamilies(picture, chains, family);
     return;

@@ -5,6 +5,7 @@ import { activeMachine } from '../sim/machine.ts';
 import type { K } from '../sim/wait.ts';
 import type { avc_list_features } from './kernels/avc_list.ts';
 import type { avc_tree_features } from './kernels/avc_tree.ts';
+import type { early24_features } from './kernels/early24.ts';
 import type { early26_features } from './kernels/early26.ts';
 import type { modern_features } from './kernels/modern.ts';
 import type { mm_ops } from './mm/ops.ts';
@@ -16,6 +17,7 @@ export type feature =
   | keyof typeof avc_list_features
   | keyof typeof avc_tree_features
   | keyof typeof early26_features
+  | keyof typeof early24_features
   | keyof typeof modern_features;
 
 export interface lock_tree_node {

@@ -7,6 +7,7 @@ import type { feature, kernel } from './kernel.ts';
 import { anon_vma_kernels } from './kernels/anon_vma.ts';
 import { avc_list_features, avc_list_kernels } from './kernels/avc_list.ts';
 import { avc_tree_features, avc_tree_kernels } from './kernels/avc_tree.ts';
+import { early24_features, early24_kernels } from './kernels/early24.ts';
 import { early26_features, early26_kernels } from './kernels/early26.ts';
 import { modern_features, modern_kernels } from './kernels/modern.ts';
 import type { preset } from './kernels/preset.ts';
@@ -14,6 +15,7 @@ import { startOperation } from './operations.ts';
 
 /** In the order of time. */
 const presets: Readonly<Record<string, preset>> = {
+  ...early24_kernels,
   ...early26_kernels,
   ...anon_vma_kernels,
   ...avc_list_kernels,
@@ -23,6 +25,7 @@ const presets: Readonly<Record<string, preset>> = {
 
 /** What each feature is, in the order of `rmapdbg kernels`. */
 export const featureDocs: Readonly<Record<feature, string>> = {
+  ...early24_features,
   ...early26_features,
   ...avc_list_features,
   ...avc_tree_features,

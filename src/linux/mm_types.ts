@@ -17,6 +17,7 @@ import {
   type rw_semaphore,
   type spinlock_t,
   struct,
+  type words,
 } from '../sim/struct.ts';
 
 /** struct mm_struct. VMA fields and the tree are protected by mmap_lock. */
@@ -70,6 +71,9 @@ export interface mm_struct extends Obj {
   mmlist: list_head;
   /** Hugh Dickins's scheme only: the member of a family that stands for this mm (mm/rmap/anonmm.ts). */
   anonmm: Ptr<Obj>;
+  /** 2.4.0: what swap_out() may still look at in its round, and where it goes on. */
+  swap_cnt: number;
+  swap_address: number;
 }
 
 export const mm_cachep = struct<mm_struct>('mm_struct', {
@@ -108,6 +112,8 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   ksm_rmap_items: 'n',
   mmlist: 'list',
   anonmm: 'p',
+  swap_cnt: 'n',
+  swap_address: 'n',
 });
 
 /**
@@ -247,6 +253,10 @@ export interface address_space extends Obj {
   nrpages: number;
   /** Table number of the page index (mm/filemap.ts), 0 while empty. */
   i_pages: number;
+  /** 2.3 and 2.4: VMAs on two lists instead of i_mmap, private ones (word 0) and shared ones (word 1). */
+  i_mmap_lists: words;
+  /** 2.3 and 2.4: protects those lists. */
+  i_shared_lock: spinlock_t;
 }
 
 export const address_space_cachep = struct<address_space>('address_space', {
@@ -257,6 +267,8 @@ export const address_space_cachep = struct<address_space>('address_space', {
   i_mmap_writable: 'n',
   nrpages: 'n',
   i_pages: 'n',
+  i_mmap_lists: ['words', 2],
+  i_shared_lock: 'spinlock',
 });
 
 export interface inode extends Obj {

@@ -7,11 +7,12 @@ import { cpu, read_heap, write_heap } from '../sim/cpu.ts';
 import { GRANULE, type Obj } from '../sim/struct.ts';
 import { type process_globals, process_globals_cachep } from './mm_types.ts';
 
-/** Heap words: process side, VMA side, page side, KSM (set at its first use), and spare. */
+/** Heap words: process side, VMA side, page side, KSM and the kernels before 2.4.1 (set at their first use), and spare. */
 export const ROOT_PROCESS = 8;
 export const ROOT_VMA = 9;
 export const ROOT_PAGE = 10;
 export const ROOT_KSM = 11;
+export const ROOT_EARLY24 = 12;
 
 /** Makes `object` the root of one side. Boot only. */
 export function setRoot(word: number, object: Obj): void {

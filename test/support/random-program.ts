@@ -29,6 +29,8 @@ export interface ProgramOptions {
   readonly processes?: number;
   /** Leave out what cannot run as one operation from start to end: vfork waits for its child. */
   readonly uninterrupted?: boolean;
+  /** Advice given to madvise(), instead of every kind there is. */
+  readonly advice?: readonly number[];
   /** Use much memory: large mappings and stores, background reclaim. */
   readonly pressure?: boolean;
   /** Huge pages, and KSM over them. */
@@ -42,6 +44,7 @@ export class RandomProgram {
   readonly #processes: number;
   readonly #uninterrupted: boolean;
   readonly #pressure: boolean;
+  readonly #advice: readonly number[];
   readonly #huge: boolean;
   /** Tasks that can be given an operation. */
   alive: number[];
@@ -60,6 +63,7 @@ export class RandomProgram {
     this.#processes = options.processes ?? 6;
     this.#uninterrupted = options.uninterrupted === true;
     this.#pressure = options.pressure === true;
+    this.#advice = options.advice ?? advice;
     this.alive = [spawnInit(machine, 'init')];
     this.#kernelThread = spawnKernelThread(machine, 'kcompactd');
     this.#do(1, 'open', ['/tmp/file', 0x42], { size: 16 * PAGE });
@@ -155,7 +159,7 @@ export class RandomProgram {
         ? of('mremap', this.#page(), size, size, 3, this.#page())
         : of('mremap', this.#page(), this.#length(3), this.#length(4), 1, 0);
     }
-    if (dice < 80) return of('madvise', this.#page(), this.#length(4), prng.pick(advice));
+    if (dice < 80) return of('madvise', this.#page(), this.#length(4), prng.pick(this.#advice));
     if (dice < 83) return kernel('reclaim');
     if (dice < 85) return kernel('referenced');
     if (dice < 89) return kernel('migrate');

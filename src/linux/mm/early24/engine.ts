@@ -1,0 +1,75 @@
+/** The memory manager of 2.4.0 and of the tree that the anon layer was written in, as presets name it. */
+import type { K } from '../../../sim/wait.ts';
+import { ENOSYS } from '../../errno.ts';
+import type { folio } from '../../mm_types.ts';
+import type { mm_ops } from '../ops.ts';
+import { do_page_fault } from './fault.ts';
+import { sys_madvise } from './madvise.ts';
+import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
+import { sys_mprotect } from './mprotect.ts';
+import { sys_mremap } from './mremap.ts';
+import { reclaimAt, referencedAt } from './vmscan.ts';
+
+const later = (version: string): string => `it came with ${version}`;
+const unbuilt = 'the simulator does not have it for this kernel yet';
+
+/** Allocations do not reclaim here: what finds no free page fails. */
+function* noReclaim(): K<folio | null> {
+  return null;
+}
+
+/** migrate() is refused before it gets here. */
+function* noMigration(): K<number> {
+  return -ENOSYS;
+}
+
+const missing: Readonly<Record<string, string>> = {
+  clone3: later('5.3'),
+  execveat: later('3.19'),
+  fallocate: later('2.6.23'),
+  punch: later('2.6.16, as madvise(MADV_REMOVE)'),
+  memfd_create: later('3.17'),
+  mlock2: later('4.4'),
+  mseal: later('6.10'),
+  pkey_mprotect: later('4.9'),
+  openat: later('2.6.16'),
+  collapse: later('2.6.38, as transparent huge pages'),
+  split: later('2.6.38, as transparent huge pages'),
+  ksm_scan: later('2.6.32'),
+  migrate: 'page migration came with 2.6.16: no walk could find the entries to change',
+  compact: later('2.6.35'),
+  mkclean: 'page_mkclean() came with 2.6.19: no walk could find the entries to clean',
+  mlock: unbuilt,
+  mlockall: unbuilt,
+  munlock: unbuilt,
+  munlockall: unbuilt,
+  execve: unbuilt,
+  ftruncate: unbuilt,
+  msync: unbuilt,
+  prctl: unbuilt,
+  kswapd: unbuilt,
+  swapoff: unbuilt,
+  device_load: unbuilt,
+  device_store: unbuilt,
+  pin: unbuilt,
+  unpin: unbuilt,
+};
+
+export const early24_mm: mm_ops = {
+  name: 'early24',
+  reuse: 'swap_count',
+  mmap: sys_mmap,
+  munmap: sys_munmap,
+  mprotect: sys_mprotect,
+  mremap: sys_mremap,
+  brk: sys_brk,
+  madvise: sys_madvise,
+  do_user_addr_fault: do_page_fault,
+  dup_mmap,
+  exit_mmap,
+  alloc_pages_slowpath: noReclaim,
+  reclaimAt,
+  referencedAt,
+  migrateAt: noMigration,
+  missing,
+};
