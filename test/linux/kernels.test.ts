@@ -16,7 +16,12 @@ describe('selectKernel', () => {
   test('knows v6.18 with all its features', () => {
     const kernel = selectKernel('v6.18');
     expect(kernel.name).toBe('v6.18');
-    expect([...kernel.features].sort()).toEqual(['copied_from', 'maybe_guard', 'per_vma_lock']);
+    expect([...kernel.features].sort()).toEqual([
+      'copied_from',
+      'maybe_guard',
+      'per_vma_lock',
+      'swapin_writable',
+    ]);
   });
 
   test('adds and removes features by name', () => {

@@ -1,6 +1,7 @@
 /** v3.7 to v6.1: anon_vma_chain in interval trees, on the classic memory manager. */
 import type { feature, lock_tree_node } from '../kernel.ts';
 import { classic_mm } from '../mm/classic/engine.ts';
+import { exclusive_mm } from '../mm/classic/exclusive.ts';
 import { anon_vma_tree_ops } from '../mm/rmap/anon_vma_tree.ts';
 import { mended_in_2_6_34 } from './avc_list.ts';
 import type { preset } from './preset.ts';
@@ -26,6 +27,7 @@ export const avc_tree_features = {
   import_from_second: 'case 6 over an unfaulted VMA imports from the one behind it (4.18)',
   unlink_clears: 'unlink_anon_vmas() resets vma->anon_vma (5.12)',
   two_counters: 'children and VMAs of an anon_vma are counted apart (6.0, CVE-2022-42703)',
+  mprotect_writable: 'mprotect() makes entries writable that a write fault would only allow (6.0)',
   case6_at_once: 'vma_adjust() removes both VMAs of case 6 in one go (6.1)',
 } as const;
 
@@ -75,7 +77,7 @@ const v5_19: readonly feature[] = [
   'import_from_second',
   'unlink_clears',
 ];
-const v6_1: readonly feature[] = [...v5_19, 'two_counters', 'case6_at_once'];
+const v6_1: readonly feature[] = [...v5_19, 'two_counters', 'mprotect_writable', 'case6_at_once'];
 
 const common = { anon_rmap: anon_vma_tree_ops, mm: classic_mm, lock_tree: lock_tree_3_7 } as const;
 const sem = { mmap_lock: 'mmap_sem', folio: 'page' } as const;
@@ -119,6 +121,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v5.19': {
     ...common,
+    mm: exclusive_mm,
     title: 'the same, with its double reuse (CVE-2022-42703)',
     features: v5_19,
     words: lock,
@@ -126,6 +129,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v6.1': {
     ...common,
+    mm: exclusive_mm,
     title: 'children and VMAs of an anon_vma counted apart',
     features: v6_1,
     words: lock,

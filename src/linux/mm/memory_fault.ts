@@ -7,6 +7,7 @@
 
 import type { K } from '../../sim/wait.ts';
 import { spin_lock } from '../kernel/locking/spinlock.ts';
+import { has } from '../kernel.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
@@ -501,9 +502,10 @@ export function* do_swap_page(vmf: vm_fault): K<number> {
   let pte = mk_pte(folio, vma.vm_page_prot);
   let rmap_flags = RMAP_NONE;
   if (!folio_test_ksm(folio) && (exclusive || folio_ref_count(folio) === 1)) {
-    if ((vma.vm_flags & VM_WRITE) !== 0) {
+    const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
+    if ((vma.vm_flags & VM_WRITE) !== 0 && (write || has('swapin_writable'))) {
       pte = pte_mkwrite(pte);
-      if ((vmf.flags & FAULT_FLAG_WRITE) !== 0) {
+      if (write) {
         pte = pte_mkdirty(pte);
         vmf.flags = vmf.flags & ~FAULT_FLAG_WRITE;
       }

@@ -4,7 +4,7 @@
  * of the kernels with a VMA list and struct page. Fidelity: custom (Linux has one memory manager a kernel).
  */
 import type { K } from '../../sim/wait.ts';
-import type { folio, mm_struct } from '../mm_types.ts';
+import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
@@ -36,6 +36,8 @@ export interface mm_ops {
   readonly mm_alloc?: (mm: mm_struct) => number;
   /** Fills the child's address space at fork. 0 or a negative errno. */
   dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number>;
+  /** The part of it that copies page tables, where the classic memory manager's is not right. */
+  copy_page_range?(dst_vma: vm_area_struct, src_vma: vm_area_struct): K<number>;
   /** The last user of the address space has gone. */
   exit_mmap(mm: mm_struct): K;
   /** What an allocation does that finds too little memory free. NULL: it fails. */

@@ -15,7 +15,7 @@ import { current_mm } from '../../kernel/current.ts';
 import { lockdep_assert_held } from '../../kernel/locking/lockdep.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
-import { anon_rmap, has } from '../../kernel.ts';
+import { anon_rmap, has, memory_manager } from '../../kernel.ts';
 import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust, trace_vma_expand, trace_vma_map, trace_vma_unmap } from '../events.ts';
 import { vma_interval_tree_insert_after } from '../interval_tree.ts';
@@ -579,7 +579,7 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
   }
   vmaTreeStore(mm, tmp);
   mm.map_count = mm.map_count + 1;
-  return yield* copy_page_range(tmp, mpnt);
+  return yield* (memory_manager().copy_page_range ?? copy_page_range)(tmp, mpnt);
 }
 
 /** kernel/fork.c: dup_mmap() v2.6.34. 0 or -ENOMEM; on failure the child holds what was copied so far. */

@@ -7,7 +7,9 @@ import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { EACCES, EINVAL, ENOMEM } from '../../errno.ts';
 import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { has, memory_manager } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
+import { vm_normal_page } from '../memory.ts';
 import {
   calc_vm_prot_bits,
   offset_in_page,
@@ -27,8 +29,10 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../mm.ts';
+import { folio_test_anon, PageAnonExclusive } from '../page-flags.ts';
 import {
   is_writable_migration_entry,
+  migration_page,
   migration_pte_with_kind,
   pgd_addr_end,
   pgd_none,
@@ -45,13 +49,16 @@ import {
   pte_offset_map_lock,
   pte_present,
   type pte_ptr,
+  type pte_t,
   pte_unmap_unlock,
+  pte_write,
   ptep_get,
   pud_addr_end,
   pud_none,
   pud_offset,
   pudp_get,
   SWP_MIGRATION_READ,
+  SWP_MIGRATION_READ_EXCLUSIVE,
   set_pte_at,
 } from '../pgtable.ts';
 import { security_vm_enough_memory_mm, vm_stat_account, vm_unacct_memory } from '../util.ts';
@@ -59,7 +66,37 @@ import { vma_wants_writenotify } from '../vma_prot.ts';
 import { find_vma, vmaTreeNext, vmaTreePrev } from '../vma_tree.ts';
 import { __split_vma, vma_merge } from './vma_adjust.ts';
 
-/** mm/mprotect.c: change_pte_range() v2.6.34. `dirty_accountable`: a dirty page needs no first-write notice. */
+/**
+ * What an entry of a page frame becomes. `dirty_accountable`: a dirty page needs no first-write notice; with
+ * mprotect_writable (6.0), where it is can_change_pte_writable(), also for a page that nobody shares.
+ */
+function changedPresent(
+  vma: vm_area_struct,
+  addr: number,
+  oldpte: pte_t,
+  dirty_accountable: boolean,
+): pte_t {
+  const ptent = pte_modify(oldpte, vma.vm_page_prot);
+  if (!pte_dirty(ptent)) {
+    return ptent;
+  }
+  const asks = has('mprotect_writable') && (vma.vm_flags & (VM_SHARED | VM_WRITE)) === VM_WRITE;
+  if (asks && !pte_write(ptent)) {
+    const page = vm_normal_page(vma, addr, ptent);
+    const alone = page !== null && folio_test_anon(page) && PageAnonExclusive(page);
+    return alone ? pte_mkwrite(ptent) : ptent;
+  }
+  return dirty_accountable ? pte_mkwrite(ptent) : ptent;
+}
+
+/** What a migration entry that allows writing becomes: whether it may be written later is for the fault to find out. */
+function changedMigration(oldpte: pte_t): pte_t {
+  const exclusive = memory_manager().reuse === 'anon_exclusive';
+  const anon = exclusive && folio_test_anon(migration_page(oldpte));
+  return migration_pte_with_kind(oldpte, anon ? SWP_MIGRATION_READ_EXCLUSIVE : SWP_MIGRATION_READ);
+}
+
+/** mm/mprotect.c: change_pte_range() v2.6.34, v5.19 and v6.1. */
 function* change_pte_range(
   vma: vm_area_struct,
   pmd: pte_ptr,
@@ -73,15 +110,12 @@ function* change_pte_range(
   for (let addr = start; addr < end; addr = addr + PAGE_SIZE) {
     const oldpte = ptep_get(pte);
     if (pte_present(oldpte)) {
-      let ptent = pte_modify(oldpte, vma.vm_page_prot);
-      if (dirty_accountable && pte_dirty(ptent)) {
-        ptent = pte_mkwrite(ptent);
-      }
+      const ptent = changedPresent(vma, addr, oldpte, dirty_accountable);
       if (ptent !== oldpte) {
         set_pte_at(mm, addr, pte, ptent);
       }
     } else if (!pte_none(oldpte) && is_writable_migration_entry(oldpte)) {
-      set_pte_at(mm, addr, pte, migration_pte_with_kind(oldpte, SWP_MIGRATION_READ));
+      set_pte_at(mm, addr, pte, changedMigration(oldpte));
     }
     pte = pte + 1;
   }
