@@ -829,9 +829,7 @@ export function* copy_page_range(dst_vma: vm_area_struct, src_vma: vm_area_struc
   const end = src_vma.vm_end;
   const is_cow = is_cow_mapping(src_vma.vm_flags);
   if (is_cow) {
-    if (has('per_vma_lock')) {
-      vma_assert_write_locked(src_vma);
-    }
+    vma_assert_write_locked(src_vma);
     // GUP without locks sees an odd count and goes the slow way while entries lose their write bit.
     src_mm.write_protect_seq = src_mm.write_protect_seq + 1;
   }

@@ -31,6 +31,7 @@ import {
   up_write,
 } from '../kernel/locking/rwsem.ts';
 import { rcu_read_lock, rcu_read_lock_held, rcu_read_unlock } from '../kernel/rcu.ts';
+import { has } from '../kernel.ts';
 import { VM_BUG_ON_VMA, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import {
@@ -185,7 +186,12 @@ export function* vma_start_write(vma: vm_area_struct): K {
   yield* __vma_start_write(vma, (vma.vm_mm as mm_struct).mm_lock_seq);
 }
 
+/** include/linux/mmap_lock.h: vma_assert_write_locked() v6.18; without CONFIG_PER_VMA_LOCK it is about mmap_lock. */
 export function vma_assert_write_locked(vma: vm_area_struct): void {
+  if (!has('per_vma_lock')) {
+    mmap_assert_write_locked(vma.vm_mm as mm_struct);
+    return;
+  }
   VM_BUG_ON_VMA(!__is_vma_write_locked(vma), vma, '!__is_vma_write_locked(vma)');
 }
 
