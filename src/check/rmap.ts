@@ -42,9 +42,10 @@ const ofFamily = (): boolean => anon_rmap().shape === 'vma_list';
 /** Whether somebody may be changing what this anon_vma leads to: the lock that counts is held. */
 function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
   if (held === null) return false;
-  if (!onLists()) return anon_vma.root !== undefined && held.any.has(anon_vma.root.rwsem);
   const { root } = anon_vma;
-  return held.any.has(anon_vma.lock) || held.any.has(root.lock) || held.any.has(root.mutex);
+  if (root === undefined) return false;
+  const locks = [anon_vma.lock, root.lock, root.mutex, root.rwsem];
+  return locks.some((lock) => held.any.has(lock));
 }
 const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
 const vmaOfShared = vm_area_cachep.container('shared_rb');

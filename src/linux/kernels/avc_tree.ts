@@ -47,6 +47,11 @@ const lock_tree_3_7: readonly lock_tree_node[] = [
   { depth: 9, cls: 'task_struct.alloc_lock' },
 ];
 
+const mutex_tree: readonly lock_tree_node[] = lock_tree_3_7.map(({ depth, cls }) => ({
+  depth,
+  cls: cls === 'anon_vma.rwsem' ? 'anon_vma.mutex' : cls,
+}));
+
 const v3_7: readonly feature[] = [
   ...mended_in_2_6_34,
   'add_rmap_anywhere',
@@ -86,6 +91,7 @@ const lock = { mmap_lock: 'mmap_lock', folio: 'page' } as const;
 export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   'v3.7': {
     ...common,
+    lock_tree: mutex_tree,
     title: 'anon_vma_chain in interval trees, a mutex in the root',
     features: v3_7,
     words: sem,
@@ -93,6 +99,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v3.7-limit': {
     ...common,
+    lock_tree: mutex_tree,
     title: 'v3.7 with chains of at most six links (Lespinasse, not merged)',
     features: [...v3_7, 'chain_limit'],
     words: sem,

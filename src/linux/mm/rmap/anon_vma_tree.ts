@@ -15,8 +15,8 @@
 import { read_heap } from '../../../sim/cpu.ts';
 import type { K } from '../../../sim/wait.ts';
 import { ENOMEM } from '../../errno.ts';
-import { lockdep_assert_held, lockdep_assert_held_write } from '../../kernel/locking/lockdep.ts';
-import { down_write, might_sleep, up_write } from '../../kernel/locking/rwsem.ts';
+import { lockdep_assert_held } from '../../kernel/locking/lockdep.ts';
+import { might_sleep } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
 import { BUG_ON, VM_BUG_ON_VMA, VM_WARN_ON, WARN_ON_ONCE } from '../../lib/bug.ts';
@@ -59,19 +59,18 @@ import {
 } from '../interval_tree.ts';
 import { folio_nr_pages } from '../large_folio.ts';
 import { folio_anon_vma } from '../page-flags.ts';
+import { anon_vma_alloc, anon_vma_merge, get_anon_vma } from './anon_vma_life.ts';
 import {
-  anon_vma_alloc,
-  anon_vma_lock_write,
-  anon_vma_merge,
-  anon_vma_unlock_write,
-  get_anon_vma,
-} from './anon_vma_life.ts';
-import {
+  anon_vma_lock,
+  anon_vma_unlock,
+  assertRootLocked,
   lockForWalk,
+  lockRoot,
   page_get_anon_vma,
   page_lock_anon_vma,
   put_anon_vma,
   unlockAfterWalk,
+  unlockRoot,
 } from './anon_vma_tree_life.ts';
 import type { anon_rmap_ops, rmap_walk_control } from './ops.ts';
 import { visitVmas } from './visit_vmas.ts';
@@ -125,7 +124,7 @@ function hasNoLinks(anon_vma: anon_vma): boolean {
 
 /** anon_vma_chain_link() v3.7. Preconditions: the root of `anon_vma` is locked for write. */
 function anon_vma_chain_link(vma: vm_area_struct, avc: anon_vma_chain, anon_vma: anon_vma): void {
-  lockdep_assert_held_write(anon_vma.root.rwsem, 'anon_vma->root->rwsem');
+  assertRootLocked(anon_vma);
   avc.vma = vma;
   avc.anon_vma = anon_vma;
   list_add(avc.same_vma, vma.anon_vma_chain);
@@ -224,7 +223,7 @@ export function* anon_vma_prepare(vma: vm_area_struct): K<number> {
     }
     allocated = anon_vma;
   }
-  yield* anon_vma_lock_write(anon_vma);
+  yield* anon_vma_lock(anon_vma);
   yield* spin_lock(mm.page_table_lock);
   if (vma.anon_vma === null) {
     vma.anon_vma = anon_vma;
@@ -235,7 +234,7 @@ export function* anon_vma_prepare(vma: vm_area_struct): K<number> {
     trace_anon_vma_prepare({ vma, anon_vma, reused });
   }
   spin_unlock(mm.page_table_lock);
-  anon_vma_unlock_write(anon_vma);
+  anon_vma_unlock(anon_vma);
   if (allocated !== null) {
     yield* put_anon_vma(allocated);
   }
@@ -251,9 +250,9 @@ function* lock_anon_vma_root(root: anon_vma | null, anon_vma: anon_vma): K<anon_
   if (new_root !== root) {
     if (root !== null) {
       WARN_ON_ONCE(true, 'root');
-      up_write(root.rwsem);
+      unlockRoot(root);
     }
-    yield* down_write(new_root.rwsem);
+    yield* lockRoot(new_root);
     trace_lock_root({ anon_vma, root: new_root, mode: 'write' });
   }
   return new_root;
@@ -261,7 +260,7 @@ function* lock_anon_vma_root(root: anon_vma | null, anon_vma: anon_vma): K<anon_
 
 function unlock_anon_vma_root(root: anon_vma | null): void {
   if (root !== null) {
-    up_write(root.rwsem);
+    unlockRoot(root);
   }
 }
 
@@ -275,7 +274,8 @@ function unlock_anon_vma_root(root: anon_vma | null): void {
 export function* anon_vma_clone(dst: vm_area_struct, src: vm_area_struct): K<number> {
   let root: anon_vma | null = null;
   let links = 0;
-  for (const pavc of chain_entries(src).reverse()) {
+  const entries = chain_entries(src);
+  for (const pavc of has('clone_in_order') ? entries.reverse() : entries) {
     let avc = anon_vma_chain_alloc();
     if (avc === null) {
       // The first try may not sleep, because the root is locked; the second one may.
@@ -355,12 +355,12 @@ export function* anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<num
   // The lock lives in the root, which must outlast this anon_vma.
   get_anon_vma(anon_vma.root);
   vma.anon_vma = anon_vma;
-  yield* anon_vma_lock_write(anon_vma);
+  yield* anon_vma_lock(anon_vma);
   anon_vma_chain_link(vma, avc, anon_vma);
   if (counts()) {
     parent.num_children = parent.num_children + 1;
   }
-  anon_vma_unlock_write(anon_vma);
+  anon_vma_unlock(anon_vma);
   trace_anon_vma_fork({ vma, pvma, anon_vma });
   return 0;
 }
@@ -481,6 +481,12 @@ function* visitTree(page: page, rwc: rmap_walk_control, anon_vma: anon_vma): K {
   trace_walk_end({ page, visits, hits: rwc.hits ?? 0, stopped });
 }
 
+/** Where a page goes that others may share; without anchor_oldest (as before 2.6.34-rc4) to the VMA's own. */
+function shared_anon_vma(vma: vm_area_struct): anon_vma | null {
+  const own = vma.anon_vma;
+  return own === null || !has('anchor_oldest') ? own : own.root;
+}
+
 /** The mechanism of 3.7 to 6.1 as a preset names it. */
 export const anon_vma_tree_ops: anon_rmap_ops = {
   name: 'anon_vma_chain in interval trees',
@@ -498,9 +504,9 @@ export const anon_vma_tree_ops: anon_rmap_ops = {
   anon_vma_fork,
   anon_vma_merge,
   unlink_anon_vmas,
-  anon_vma_lock: anon_vma_lock_write,
-  anon_vma_unlock: anon_vma_unlock_write,
-  shared_anon_vma: (vma) => (vma.anon_vma === null ? null : vma.anon_vma.root),
+  anon_vma_lock,
+  anon_vma_unlock,
+  shared_anon_vma,
   rmap_walk_anon,
   sleeps: true,
   pre_update_vma: anon_vma_interval_tree_pre_update_vma,

@@ -2,19 +2,23 @@
  * mm/rmap.c and include/linux/rmap.h v3.7 to v6.1: the anon_vma as an object: allocation, reference count, the lock
  * of its root, and how a page finds its anon_vma without holding anything.
  *
- * rmap_rwsem (3.8): the lock of the root is a semaphore that walks take for read. Before, it was a mutex, which here
- * is the same word, taken for write by everybody. free_child_first and put_outside_rcu (3.16) mend two faults of
- * the reference count.
+ * rmap_rwsem (3.8): the lock of the root is a semaphore that walks take for read; before, it was a mutex.
+ * free_child_first and put_outside_rcu (3.16) mend two faults of the reference count.
  *
- * Lock tree: page lock -> i_mmap lock -> anon_vma.root->rwsem -> page_table_lock, ptls. Fidelity: dup, but for the
- * mutex of 3.7.
+ * Lock tree: page lock -> i_mmap lock -> anon_vma.root->rwsem (mutex) -> page_table_lock, ptls. Fidelity: dup.
  */
 import type { K } from '../../../sim/wait.ts';
+import { lockdep_assert_held_write } from '../../kernel/locking/lockdep.ts';
+import {
+  mutex_is_locked,
+  mutex_lock,
+  mutex_trylock,
+  mutex_unlock,
+} from '../../kernel/locking/mutex.ts';
 import {
   down_read,
   down_read_trylock,
   down_write,
-  down_write_trylock,
   might_sleep,
   rwsem_is_locked,
   up_read,
@@ -27,13 +31,44 @@ import { type anon_vma, anon_vma_cachep, type page } from '../../mm_types.ts';
 import { trace_anon_vma_free, trace_lock_root } from '../events.ts';
 import { folio_mapped } from '../large_folio.ts';
 import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, mapping_pointer } from '../page-flags.ts';
-import {
-  anon_vma_dec_and_test,
-  anon_vma_lock_write,
-  anon_vma_unlock_write,
-  get_anon_vma_not_zero,
-} from './anon_vma_life.ts';
+import { anon_vma_dec_and_test, get_anon_vma_not_zero } from './anon_vma_life.ts';
 import type { rmap_walk_control } from './ops.ts';
+
+/** down_write(&root->rwsem) v3.8; mutex_lock(&root->mutex) v3.7. */
+export function* lockRoot(root: anon_vma): K {
+  if (has('rmap_rwsem')) {
+    yield* down_write(root.rwsem);
+  } else {
+    yield* mutex_lock(root.mutex);
+  }
+}
+
+/** up_write(&root->rwsem) v3.8; mutex_unlock(&root->mutex) v3.7. */
+export function unlockRoot(root: anon_vma): void {
+  if (has('rmap_rwsem')) {
+    up_write(root.rwsem);
+  } else {
+    mutex_unlock(root.mutex);
+  }
+}
+
+/** anon_vma_lock_write() v3.8; anon_vma_lock() v3.7. */
+export function* anon_vma_lock(anon_vma: anon_vma): K {
+  const root = anon_vma.root;
+  yield* lockRoot(root);
+  trace_lock_root({ anon_vma, root, mode: 'write' });
+}
+
+/** anon_vma_unlock_write() v3.8; anon_vma_unlock() v3.7. */
+export function anon_vma_unlock(anon_vma: anon_vma): void {
+  unlockRoot(anon_vma.root);
+}
+
+/** The caller may change the trees of the family. */
+export function assertRootLocked(anon_vma: anon_vma): void {
+  const { root } = anon_vma;
+  lockdep_assert_held_write(has('rmap_rwsem') ? root.rwsem : root.mutex, 'the lock of the root');
+}
 
 /** anon_vma_lock_read() v3.8; anon_vma_lock() v3.7. */
 export function* lockForWalk(anon_vma: anon_vma): K {
@@ -42,22 +77,30 @@ export function* lockForWalk(anon_vma: anon_vma): K {
     yield* down_read(root.rwsem);
     trace_lock_root({ anon_vma, root, mode: 'read' });
   } else {
-    yield* down_write(root.rwsem);
+    yield* mutex_lock(root.mutex);
     trace_lock_root({ anon_vma, root, mode: 'write' });
   }
 }
 
-function unlockRoot(root: anon_vma): void {
+function tryForWalk(root: anon_vma): boolean {
+  return has('rmap_rwsem') ? down_read_trylock(root.rwsem) : mutex_trylock(root.mutex);
+}
+
+function unlockWalked(root: anon_vma): void {
   if (has('rmap_rwsem')) {
     up_read(root.rwsem);
   } else {
-    up_write(root.rwsem);
+    mutex_unlock(root.mutex);
   }
+}
+
+function isRootLocked(root: anon_vma): boolean {
+  return has('rmap_rwsem') ? rwsem_is_locked(root.rwsem) : mutex_is_locked(root.mutex);
 }
 
 /** anon_vma_unlock_read() v3.8; anon_vma_unlock() v3.7. */
 export function unlockAfterWalk(anon_vma: anon_vma): void {
-  unlockRoot(anon_vma.root);
+  unlockWalked(anon_vma.root);
 }
 
 /**
@@ -69,9 +112,9 @@ export function* anon_vma_free(anon_vma: anon_vma): K {
   if (has('put_outside_rcu')) {
     might_sleep('anon_vma_free()');
   }
-  if (rwsem_is_locked(anon_vma.root.rwsem)) {
-    yield* anon_vma_lock_write(anon_vma);
-    anon_vma_unlock_write(anon_vma);
+  if (isRootLocked(anon_vma.root)) {
+    yield* anon_vma_lock(anon_vma);
+    anon_vma_unlock(anon_vma);
   }
   trace_anon_vma_free({ anon_vma });
   anon_vma_cachep.free(anon_vma);
@@ -163,15 +206,14 @@ export function* page_lock_anon_vma(page: page, rwc: rmap_walk_control): K<anon_
   }
   const anon_vma = mapping_pointer(anon_mapping) as anon_vma;
   const root = anon_vma.root;
-  const shared = has('rmap_rwsem');
-  if (shared ? down_read_trylock(root.rwsem) : down_write_trylock(root.rwsem)) {
+  if (tryForWalk(root)) {
     // Still mapped: then it is the page's anon_vma, and anon_vma_free() waits for the lock that we hold.
     if (!folio_mapped(page)) {
-      unlockRoot(root);
+      unlockWalked(root);
       rcu_read_unlock();
       return null;
     }
-    trace_lock_root({ anon_vma, root, mode: shared ? 'read' : 'write' });
+    trace_lock_root({ anon_vma, root, mode: has('rmap_rwsem') ? 'read' : 'write' });
     rcu_read_unlock();
     return anon_vma;
   }
