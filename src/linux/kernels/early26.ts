@@ -1,6 +1,7 @@
 /** v2.6.0 to v2.6.6: one page_table_lock over all page tables of an mm; pte_chain, and for a morning anonmm. */
 import type { lock_tree_node } from '../kernel.ts';
 import { early26_mm } from '../mm/early26/engine.ts';
+import { anonmm_ops } from '../mm/rmap/anonmm.ts';
 import { pte_chain_ops } from '../mm/rmap/pte_chain.ts';
 import type { preset } from './preset.ts';
 
@@ -13,6 +14,9 @@ export const early26_features = {
     'mremap() links the new VMA before it moves pages, and can be told that a split failed (2.6.6)',
   maybe_mkwrite: 'a write fault makes an entry writable only if the VMA is (2.6.6)',
   swapin_copies: 'a write fault on a swapped-out page makes its copy at once (2.6.7)',
+  unmap_checks_pin: 'try_to_unmap() leaves a page that somebody else has a reference of (2.6.7)',
+  count_outside_lock:
+    "exit_rmap() reads the count of the family's head without its lock: first posting of anonmm, March 2004",
   anon_pgoff: 'anonymous VMAs have page offsets and merge by them (2.6.7, -aa)',
   vma_lock_by_scheme:
     'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa)',
@@ -28,6 +32,13 @@ const lock_tree_2_6_0: readonly lock_tree_node[] = [
   { depth: 9, cls: 'task_struct.alloc_lock' },
 ];
 
+/** As above; the family's lock is inside page_table_lock, and reclaim only tries the latter. */
+const lock_tree_anonmm: readonly lock_tree_node[] = [
+  ...lock_tree_2_6_0.slice(0, 3),
+  { depth: 4, cls: 'anonmm.lock' },
+  ...lock_tree_2_6_0.slice(3),
+];
+
 export const early26_kernels: Readonly<Record<string, preset>> = {
   'v2.6.0': {
     title: 'pte_chain: each page lists the entries that map it',
@@ -37,5 +48,14 @@ export const early26_kernels: Readonly<Record<string, preset>> = {
     words: { mmap_lock: 'mmap_sem', folio: 'page' },
     object_bytes: { pte_chain: 64, vm_area_struct: 136, page: 64 },
     lock_tree: lock_tree_2_6_0,
+  },
+  'v2.6.6-anonmm': {
+    title: 'anonmm: a page is at one address in a family of mms (22 May 2004, in no release)',
+    features: ['mremap_links_first', 'maybe_mkwrite', 'swapin_copies'],
+    anon_rmap: anonmm_ops,
+    mm: early26_mm,
+    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    object_bytes: { anonmm: 40, vm_area_struct: 136, page: 56 },
+    lock_tree: lock_tree_anonmm,
   },
 };

@@ -1,0 +1,179 @@
+/** Numbers that tell the early designs apart: what a walk visits, what is allocated, what mremap() does. */
+import { describe, expect, test } from 'vitest';
+import { judge } from '../../../src/check/judges.ts';
+import { bootMachine } from '../../../src/linux/boot.ts';
+import { mmOfTask } from '../../../src/linux/describe.ts';
+import { selectKernel } from '../../../src/linux/kernels.ts';
+import { lookupPte, pte_is_swap_entry, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
+import { anonmm_cachep, pte_chain_cachep } from '../../../src/linux/mm/rmap/early_types.ts';
+import type { mm_struct } from '../../../src/linux/mm_types.ts';
+import { cpu } from '../../../src/sim/cpu.ts';
+import { eventAt } from '../../../src/sim/event.ts';
+import type { Machine } from '../../../src/sim/machine.ts';
+import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+
+const PAGE = 4096;
+const AT = 0x10_0000_0000;
+const ELSEWHERE = AT + 64 * PAGE;
+/** NRPTE of 64-byte cache lines and 8-byte entries. */
+const NRPTE = 7;
+
+interface World {
+  readonly m: Machine;
+  readonly a: number;
+  readonly kernel: number;
+}
+
+function boot(kernel: string, patches: readonly string[] = []): World {
+  const m = bootMachine({
+    kernel: selectKernel(kernel, patches),
+    memoryPages: 1024,
+    swapPages: 64,
+  });
+  const a = spawnInit(m, 'A');
+  call(m, a, 'mmap', [AT, 4 * PAGE, 3, 0x32, -1, 0]);
+  return { m, a, kernel: spawnKernelThread(m, 'kswapd') };
+}
+
+function frameAt(task: number, m: Machine, address: number): number {
+  const ptep = lookupPte(mmOfTask(m, task) as mm_struct, address);
+  return ptep === 0 ? 0 : pte_pfn(ptep_get(ptep));
+}
+
+function fork({ m, a }: World, parent = a): number {
+  call(m, parent, 'fork');
+  return m.taskCount();
+}
+
+/** VMAs or entries that one page_referenced() of a page looks at. */
+function visits({ m, kernel }: World, task: number, address: number): number {
+  call(m, kernel, 'settle');
+  const from = cpu.event_count;
+  call(m, kernel, 'referenced', [task, address]);
+  let count = 0;
+  for (let n = from; n < cpu.event_count; n++) {
+    if (eventAt(n).type.name === 'rmap:walk_visit') count++;
+  }
+  expect(judge(m, 'operation-end')).toEqual([]);
+  return count;
+}
+
+/** A page that the last of `n` children has to itself: everybody else has made a copy of it. */
+function lastSharer(world: World, n: number): number {
+  const { m, a } = world;
+  call(m, a, 'store', [AT, 1]);
+  const children = Array.from({ length: n }, () => fork(world));
+  for (const task of [a, ...children.slice(0, -1)]) call(m, task, 'store', [AT, 2]);
+  return children.at(-1) as number;
+}
+
+describe('v2.6.0', () => {
+  test('a walk looks at the entries that there are, whatever the family', () => {
+    const world = boot('v2.6.0');
+    expect(visits(world, lastSharer(world, 9), AT)).toBe(1);
+  });
+
+  test.each([1, 2, 7, 8, 9, 14, 15])('%i mappings of a page are found by as many visits', (m) => {
+    const world = boot('v2.6.0');
+    call(world.m, world.a, 'store', [AT, 1]);
+    for (let i = 1; i < m; i++) fork(world);
+    expect(visits(world, world.a, AT)).toBe(m);
+    // One entry is in struct page itself; the CPU keeps one spare.
+    expect(pte_chain_cachep.live()).toBe((m === 1 ? 0 : Math.ceil(m / NRPTE)) + 1);
+  });
+
+  test('a chain with one entry left becomes PG_direct when reclaim looks, not when entries go', () => {
+    const world = boot('v2.6.0');
+    call(world.m, world.a, 'store', [AT, 1]);
+    const child = fork(world);
+    call(world.m, child, 'exit_group', [0]);
+    const before = pte_chain_cachep.live();
+    expect(visits(world, world.a, AT)).toBe(1);
+    // The freed chain becomes the spare, and the spare is freed.
+    expect(pte_chain_cachep.live()).toBe(before - 1);
+  });
+
+  test('mremap() of a shared page moves the entry and copies nothing', () => {
+    const world = boot('v2.6.0');
+    const { m, a } = world;
+    call(m, a, 'store', [AT, 1]);
+    const child = fork(world);
+    const frame = frameAt(a, m, AT);
+    call(m, a, 'mremap', [AT, PAGE, PAGE, 3, ELSEWHERE]);
+    expect(frameAt(a, m, ELSEWHERE)).toBe(frame);
+    expect(frameAt(child, m, AT)).toBe(frame);
+    expect(visits(world, child, AT)).toBe(2);
+  });
+
+  test('anonymous neighbours merge whatever their page offsets were', () => {
+    const { m, a } = boot('v2.6.0');
+    call(m, a, 'store', [AT, 1, 4 * PAGE]);
+    call(m, a, 'mremap', [AT, PAGE, PAGE, 3, ELSEWHERE]);
+    call(m, a, 'mmap', [ELSEWHERE + PAGE, PAGE, 3, 0x32, -1, 0]);
+    expect((mmOfTask(m, a) as mm_struct).map_count).toBe(2);
+  });
+});
+
+describe('v2.6.6-anonmm', () => {
+  test('a page of one child is looked for in every mm of the family before it', () => {
+    const world = boot('v2.6.6-anonmm');
+    const n = 9;
+    // The page names the parent, which has another page there now; the sharer is last in the family.
+    expect(visits(world, lastSharer(world, n), AT)).toBe(n + 1);
+  });
+
+  test('a page that a child made itself is found at once', () => {
+    const world = boot('v2.6.6-anonmm');
+    call(world.m, world.a, 'store', [AT, 1]);
+    const children = Array.from({ length: 9 }, () => fork(world));
+    const child = children[4] as number;
+    call(world.m, child, 'store', [AT, 2]);
+    expect(visits(world, child, AT)).toBe(1);
+  });
+
+  test("mremap() of a shared page copies it; one that is nobody else's moves", () => {
+    const world = boot('v2.6.6-anonmm');
+    const { m, a } = world;
+    call(m, a, 'store', [AT, 1, 2 * PAGE]);
+    const child = fork(world);
+    call(m, a, 'store', [AT + PAGE, 2]);
+    const [shared, own] = [frameAt(a, m, AT), frameAt(a, m, AT + PAGE)];
+    call(m, a, 'mremap', [AT, 2 * PAGE, 2 * PAGE, 3, ELSEWHERE]);
+    expect(frameAt(a, m, ELSEWHERE)).not.toBe(shared);
+    expect(frameAt(a, m, ELSEWHERE + PAGE)).toBe(own);
+    expect(frameAt(child, m, AT)).toBe(shared);
+    expect(call(m, a, 'load', [ELSEWHERE])).toBe(1);
+    expect(visits(world, child, AT)).toBe(2);
+  });
+
+  test('what was moved while it was in swap is copied when it comes back', () => {
+    const world = boot('v2.6.6-anonmm');
+    const { m, a, kernel } = world;
+    call(m, a, 'store', [AT, 5]);
+    const child = fork(world);
+    call(m, kernel, 'settle');
+    for (let i = 0; i < 3; i++) call(m, kernel, 'reclaim', [a, AT]);
+    const mm = mmOfTask(m, a) as mm_struct;
+    expect(pte_is_swap_entry(ptep_get(lookupPte(mm, AT)))).toBe(true);
+    call(m, a, 'mremap', [AT, PAGE, PAGE, 3, ELSEWHERE]);
+    expect(call(m, child, 'load', [AT])).toBe(5);
+    expect(call(m, a, 'load', [ELSEWHERE])).toBe(5);
+    expect(frameAt(a, m, ELSEWHERE)).not.toBe(frameAt(child, m, AT));
+    expect(judge(m, 'operation-end')).toEqual([]);
+  });
+
+  test('the anonmm of a dead mm lives as long as a page names it; page_referenced() moves the page', () => {
+    const world = boot('v2.6.6-anonmm');
+    const { m, a } = world;
+    const child = fork(world);
+    call(m, child, 'store', [AT, 1]);
+    const grandchild = fork(world, child);
+    call(m, child, 'exit_group', [0]);
+    expect(anonmm_cachep.live()).toBe(3);
+    visits(world, grandchild, AT);
+    expect(anonmm_cachep.live()).toBe(2);
+    call(m, grandchild, 'exit_group', [0]);
+    call(m, a, 'exit_group', [0]);
+    expect(anonmm_cachep.live()).toBe(0);
+  });
+});
