@@ -15,6 +15,7 @@ import {
   mappingOwners,
   PARTIALLY_MAPPED,
   pagesMapped,
+  pinCount,
   rawPage,
   splitQueueLink,
   WRITE,
@@ -64,6 +65,17 @@ function judgePage(
       evidence: [...small, ...huge].slice(0, 8).map(place),
     });
   }
+}
+
+/** GUP1: a pinned page stays its process's own. Of a huge entry the flag is that of the head. */
+function judgePinned(pfn: number, head: number, verdicts: Verdicts): void {
+  const exclusive = (rawPage(pfn).flags | rawPage(head).flags) & EXCLUSIVE;
+  if (exclusive !== 0 || !isAnon(rawPage(head))) return;
+  verdicts.push({
+    kind: 'pinned-not-exclusive',
+    text: `${frameText(pfn)} is pinned by a device but not exclusive`,
+    evidence: [],
+  });
 }
 
 /**
@@ -131,19 +143,23 @@ export function judgeSplitQueue(verdicts: Verdicts): void {
   }
 }
 
-/** One large folio, with nothing in flight. `batch`: references of LRU batches. */
+/** One large folio, with nothing in flight. `batch`: references of LRU batches; `pins`: pins of devices, by frame. */
 export function judgeLargeFolio(
   picture: Picture,
   head: number,
   batch: number,
+  pins: ReadonlyMap<number, number>,
   verdicts: Verdicts,
 ): void {
+  let pinned = 0;
+  for (let pfn = head; pfn < head + PAGES; pfn++) pinned += pins.get(pfn) ?? 0;
+  wrong(verdicts, head, '_pincount', pinCount(head), pinned);
   const page = rawPage(head);
   const huge = picture.huge.get(head) ?? none;
   const node = NODE_DATA();
   if (node.huge_zero_folio === head + 1) {
-    if (page.refcount !== 1) {
-      const text = `the huge zero page has refcount ${page.refcount}, it is 1 for ever`;
+    if (page.refcount !== 1 + pinned) {
+      const text = `the huge zero page has refcount ${page.refcount}, not 1 and one of each of ${pinned} pins`;
       verdicts.push({ kind: 'refcount-wrong', text, evidence: [] });
     }
     return;
@@ -156,6 +172,7 @@ export function judgeLargeFolio(
     if (small.length > 0) mapped++;
     wrong(verdicts, pfn, '_mapcount', rawPage(pfn).mapcount, small.length);
     judgePage(pfn, head, small, huge, verdicts);
+    if ((pins.get(pfn) ?? 0) > 0) judgePinned(pfn, head, verdicts);
   }
   wrong(verdicts, head, '_entire_mapcount', entireMapcount(head), huge.length);
   wrong(verdicts, head, '_large_mapcount', largeMapcount(head), ptes + huge.length);
@@ -167,11 +184,13 @@ export function judgeLargeFolio(
     mapped + (huge.length > 0 ? ENTIRELY : 0),
   );
   judgeOwners(picture, head, verdicts);
-  const references = ptes + huge.length + batch + (inSwapCache(page) ? PAGES : 0);
+  const references = ptes + huge.length + batch + pinned + (inSwapCache(page) ? PAGES : 0);
   if (page.refcount === references) return;
   verdicts.push({
     kind: references === 0 ? 'leaked-page' : 'refcount-wrong',
     text: `${frameText(head)}: refcount is ${page.refcount}, references that exist: ${references}`,
-    evidence: [`${ptes} small and ${huge.length} huge mappings, ${batch} LRU batch`],
+    evidence: [
+      `${ptes} small and ${huge.length} huge mappings, ${batch} LRU batch, ${pinned} pins`,
+    ],
   });
 }

@@ -196,6 +196,11 @@ export function pagesMapped(head: number): number {
   return cpu.frame[(head + 1) * FRAME_WORDS + 4] as number;
 }
 
+/** _pincount of a large folio. */
+export function pinCount(head: number): number {
+  return cpu.frame[(head + 1) * FRAME_WORDS + 6] as number;
+}
+
 /** The split queue in the third tail of a large folio: whether it is queued, and its neighbours (pfn + 1). */
 export function splitQueueLink(head: number): {
   readonly queued: boolean;

@@ -47,7 +47,7 @@ import { sys_prctl } from './kernel/sys.ts';
 import { memory_manager } from './kernel.ts';
 import { compactRange } from './mm/compaction.ts';
 import { failNextAllocation } from './mm/failslab.ts';
-import { FOLL_WRITE } from './mm/gup.ts';
+import { FOLL_WRITE } from './mm/gup_ref.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';

@@ -4,35 +4,37 @@
  */
 
 import type { K } from '../../sim/wait.ts';
-import {
-  EBUSY,
-  EEXIST,
-  EFAULT,
-  EHWPOISON,
-  EINTR,
-  EINVAL,
-  EMLINK,
-  ENOMEM,
-  EOPNOTSUPP,
-} from '../errno.ts';
+import { EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EINVAL, EMLINK, ENOMEM } from '../errno.ts';
 import { current, current_mm } from '../kernel/current.ts';
 import { VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
-import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
-import { followHugePmd } from './huge_memory.ts';
-import { folio_order } from './large_folio.ts';
+import type { mm_struct, page, vm_area_struct } from '../mm_types.ts';
+import { followPmdLeaf, pages_to_huge_end } from './gup_huge.ts';
+import {
+  can_follow_write_common,
+  FOLL_ANON,
+  FOLL_FORCE,
+  FOLL_GET,
+  FOLL_HWPOISON,
+  FOLL_LONGTERM,
+  FOLL_MADV_POPULATE,
+  FOLL_PIN,
+  FOLL_REMOTE,
+  FOLL_TOUCH,
+  FOLL_TRIED,
+  FOLL_UNLOCKABLE,
+  FOLL_WRITE,
+  gup_must_unshare,
+  mm_set_has_pinned_flag,
+  try_grab_folio,
+} from './gup_ref.ts';
 import { vm_normal_page } from './memory.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
   is_cow_mapping,
-  MMF_HAS_PINNED,
-  mm_flags_set,
-  mm_flags_test,
   PAGE_SIZE,
   VM_IO,
   VM_LOCKONFAULT,
   VM_MAYREAD,
-  VM_MAYSHARE,
-  VM_MAYWRITE,
   VM_PFNMAP,
   VM_READ,
   VM_SHARED,
@@ -41,12 +43,13 @@ import {
   vma_is_anonymous,
 } from './mm.ts';
 import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
-import { folio_get, folio_ref_count, is_zero_pfn, page_folio } from './page_alloc.ts';
+import { is_zero_pfn, page_folio } from './page_alloc.ts';
 import { folio_test_anon, folio_test_dirty, PageAnonExclusive } from './page-flags.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
 import {
   mm_find_pmd,
   pmd_none,
+  pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_dirty,
@@ -61,7 +64,6 @@ import {
   pte_write,
   ptep_get,
 } from './pgtable.ts';
-import { GUP_PIN_COUNTING_BIAS } from './rmap.ts';
 import { folio_mark_accessed, lru_add_drain } from './swap.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
@@ -78,89 +80,12 @@ import {
 import { vma_needs_dirty_tracking } from './vma_prot.ts';
 import { find_vma_intersection, vma_lookup } from './vma_tree.ts';
 
-/** include/linux/mm_types.h and mm/internal.h: FOLL_* of v6.18. */
-export const FOLL_WRITE = 1 << 0;
-const FOLL_GET = 1 << 1;
-export const FOLL_FORCE = 1 << 3;
-const FOLL_HWPOISON = 1 << 6;
-const FOLL_ANON = 1 << 7;
-export const FOLL_LONGTERM = 1 << 8;
-export const FOLL_TOUCH = 1 << 16;
-const FOLL_TRIED = 1 << 17;
-export const FOLL_REMOTE = 1 << 18;
-export const FOLL_PIN = 1 << 19;
-export const FOLL_UNLOCKABLE = 1 << 21;
-const FOLL_MADV_POPULATE = 1 << 22;
-
 /** Whether mmap_lock is still held: fault handlers may drop it. */
 export interface locked_flag {
   locked: boolean;
 }
 
-// ---- references
-
-/** mm/gup.c: try_grab_folio() v6.18, one reference: 0 or -ENOMEM. Preconditions: the ptl keeps the folio. */
-export function try_grab_folio(folio: folio, flags: number): number {
-  if (WARN_ON_ONCE(folio_ref_count(folio) <= 0, 'folio_ref_count(folio) <= 0')) {
-    return -ENOMEM;
-  }
-  if ((flags & FOLL_GET) !== 0) {
-    folio_get(folio);
-  } else if ((flags & FOLL_PIN) !== 0) {
-    // The zero page stays anyway, and is everywhere: a pin would say nothing.
-    if (folio_order(folio) > 0) {
-      return -EOPNOTSUPP;
-    }
-    if (!is_zero_pfn(folio.pfn)) {
-      folio_get(folio, GUP_PIN_COUNTING_BIAS);
-    }
-  }
-  return 0;
-}
-
-/** mm/gup.c: mm_set_has_pinned_flag() v6.18: for the rest of the mm's life fork looks for pinned pages. */
-export function mm_set_has_pinned_flag(mm: mm_struct): void {
-  if (!mm_flags_test(MMF_HAS_PINNED, mm)) {
-    mm_flags_set(MMF_HAS_PINNED, mm);
-  }
-}
-
-/**
- * mm/internal.h: gup_must_unshare() v6.18: whether a page that is not mapped writable has to be made the
- * mm's own first: a pin must see what the process writes later. `vma` is null in the fast walk.
- */
-export function gup_must_unshare(vma: vm_area_struct | null, flags: number, page: page): boolean {
-  // A write needs a writable entry, which an anonymous page only has when it is exclusive.
-  if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) {
-    return false;
-  }
-  if (!folio_test_anon(page_folio(page))) {
-    if ((flags & FOLL_LONGTERM) === 0) {
-      return false;
-    }
-    return vma === null || is_cow_mapping(vma.vm_flags);
-  }
-  return !PageAnonExclusive(page);
-}
-
 // ---- the walk under the lock
-
-/** mm/gup.c: can_follow_write_common() v6.18: FOLL_FORCE writes to a private page that is not writable. */
-function can_follow_write_common(page: page | null, vma: vm_area_struct, flags: number): boolean {
-  if ((flags & FOLL_FORCE) === 0) {
-    return false;
-  }
-  if ((vma.vm_flags & (VM_MAYSHARE | VM_SHARED)) !== 0) {
-    return false;
-  }
-  if ((vma.vm_flags & VM_MAYWRITE) === 0) {
-    return false;
-  }
-  if ((vma.vm_flags & VM_WRITE) !== 0) {
-    return false;
-  }
-  return page !== null && folio_test_anon(page_folio(page)) && PageAnonExclusive(page);
-}
 
 /** mm/gup.c: can_follow_write_pte() v6.18, without soft-dirty and userfaultfd. */
 function can_follow_write_pte(
@@ -240,8 +165,8 @@ function* follow_page_pte(
 }
 
 /**
- * mm/gup.c: follow_page_mask() v6.18: the page, 0 for NULL, a negative errno, or how many pages of a huge one were
- * touched. Pages of large folios cannot be pinned.
+ * mm/gup.c: follow_page_mask() v6.18: the page, 0 for NULL, or a negative errno; who takes no reference gets the number
+ * of pages that were touched, if it is a huge one.
  */
 function* follow_page_mask(vma: vm_area_struct, address: number, flags: number): K<page | number> {
   const pmd = mm_find_pmd(vma.vm_mm as mm_struct, address);
@@ -249,13 +174,14 @@ function* follow_page_mask(vma: vm_area_struct, address: number, flags: number):
     return 0;
   }
   if (pmd_trans_huge(pmdp_get(pmd))) {
-    if ((flags & FOLL_PIN) !== 0) {
-      return -EOPNOTSUPP;
+    const page = yield* followPmdLeaf(vma, address, pmd, flags);
+    if (page !== null) {
+      const referenced = (flags & (FOLL_GET | FOLL_PIN)) !== 0;
+      return typeof page === 'number' || referenced ? page : pages_to_huge_end(vma, address);
     }
-    const pages = yield* followHugePmd(vma, pmd, address, (flags & FOLL_WRITE) !== 0);
-    if (pages >= 0) {
-      return pages;
-    }
+  }
+  if (!pmd_present(pmdp_get(pmd))) {
+    return 0;
   }
   return yield* follow_page_pte(vma, address, pmd, flags);
 }

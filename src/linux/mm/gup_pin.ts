@@ -1,6 +1,6 @@
 /**
  * mm/gup.c v6.18: pins: references of 1024 that tell fork, reclaim and migration to leave a page where it is.
- * Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup for small folios; the walk without locks is one
+ * Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup; the walk without locks is one
  * step and takes one page.
  */
 
@@ -8,10 +8,10 @@ import type { K } from '../../sim/wait.ts';
 import { EFAULT } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
 import { VM_WARN_ON_FOLIO } from '../lib/bug.ts';
-import type { address_space, folio, mm_struct, page } from '../mm_types.ts';
+import { type address_space, type folio, mem_map, type mm_struct, type page } from '../mm_types.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { __get_user_pages_locked, type locked_flag } from './gup.ts';
 import {
-  __get_user_pages_locked,
   FOLL_LONGTERM,
   FOLL_PIN,
   FOLL_REMOTE,
@@ -19,11 +19,10 @@ import {
   FOLL_UNLOCKABLE,
   FOLL_WRITE,
   gup_must_unshare,
-  type locked_flag,
   mm_set_has_pinned_flag,
   try_grab_folio,
-} from './gup.ts';
-import { folio_order } from './large_folio.ts';
+} from './gup_ref.ts';
+import { folio_add_pincount, folio_has_pincount } from './large_folio.ts';
 import { PAGE_SIZE, TASK_SIZE } from './mm.ts';
 import { folio_ref_count, is_zero_pfn, page_folio } from './page_alloc.ts';
 import { shmem_mapping } from './page_cache.ts';
@@ -39,8 +38,9 @@ import {
 } from './page-flags.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
 import {
+  HPAGE_PMD_NR,
   mm_find_pmd,
-  pmd_none,
+  pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_offset,
@@ -48,6 +48,7 @@ import {
   pte_present,
   pte_protnone,
   pte_special,
+  type pte_t,
   pte_write,
   ptep_get,
 } from './pgtable.ts';
@@ -61,7 +62,11 @@ function* gup_put_folio(folio: folio, flags: number): K {
     if (is_zero_pfn(folio.pfn)) {
       return;
     }
-    refs = refs * GUP_PIN_COUNTING_BIAS;
+    if (folio_has_pincount(folio)) {
+      folio_add_pincount(folio, -refs);
+    } else {
+      refs = refs * GUP_PIN_COUNTING_BIAS;
+    }
   }
   folio_put_refs(folio, refs);
 }
@@ -72,7 +77,12 @@ function sanity_check_pinned_page(page: page): void {
   if (is_zero_pfn(page.pfn) || !folio_test_anon(folio)) {
     return;
   }
-  VM_WARN_ON_FOLIO(!PageAnonExclusive(page), folio, '!PageAnonExclusive(page)');
+  // A page of a huge one may be mapped by itself or by the huge entry, whose flag is that of the head.
+  VM_WARN_ON_FOLIO(
+    !PageAnonExclusive(folio) && !PageAnonExclusive(page),
+    folio,
+    '!PageAnonExclusive(&folio->page) && !PageAnonExclusive(page)',
+  );
 }
 
 /** mm/gup.c: unpin_user_page() v6.18. */
@@ -112,6 +122,24 @@ function gup_fast_folio_allowed(folio: folio, flags: number): boolean {
   return shmem_mapping(mapping_pointer(folio.mapping) as address_space);
 }
 
+/** mm/gup.c: gup_fast_pmd_leaf() v6.18, one page: the page, pinned, or null. */
+function gup_fast_pmd_leaf(orig: pte_t, addr: number, flags: number): page | null {
+  // pmd_access_permitted()
+  if (pte_protnone(orig) || ((flags & FOLL_WRITE) !== 0 && !pte_write(orig)) || pte_special(orig)) {
+    return null;
+  }
+  const folio = page_folio(pte_page(orig));
+  if (folio_ref_count(folio) === 0 || !gup_fast_folio_allowed(folio, flags)) {
+    return null;
+  }
+  if (!pte_write(orig) && gup_must_unshare(null, flags, folio)) {
+    return null;
+  }
+  try_grab_folio(folio, flags);
+  folio_set(folio, PG_referenced);
+  return mem_map.at(pte_page(orig).pfn + (Math.floor(addr / PAGE_SIZE) % HPAGE_PMD_NR));
+}
+
 /**
  * mm/gup.c: gup_fast_pte_range() v6.18 and the levels above it, one page: the page, pinned, or null. One
  * step: interrupts are off in Linux, which keeps page tables from being freed; an entry that changes
@@ -119,8 +147,11 @@ function gup_fast_folio_allowed(folio: folio, flags: number): boolean {
  */
 function gup_fast_pte_range(mm: mm_struct, addr: number, flags: number): page | null {
   const pmd = mm_find_pmd(mm, addr);
-  if (pmd === 0 || pmd_none(pmdp_get(pmd)) || pmd_trans_huge(pmdp_get(pmd))) {
+  if (pmd === 0 || !pmd_present(pmdp_get(pmd))) {
     return null;
+  }
+  if (pmd_trans_huge(pmdp_get(pmd))) {
+    return gup_fast_pmd_leaf(pmdp_get(pmd), addr, flags);
   }
   const pte = ptep_get(pte_offset(pmd, addr));
   if (!pte_present(pte) || pte_protnone(pte)) {
@@ -131,11 +162,7 @@ function gup_fast_pte_range(mm: mm_struct, addr: number, flags: number): page | 
   }
   const page = pte_page(pte);
   const folio = page_folio(page);
-  if (
-    folio_order(folio) > 0 ||
-    folio_ref_count(folio) === 0 ||
-    !gup_fast_folio_allowed(folio, flags)
-  ) {
+  if (folio_ref_count(folio) === 0 || !gup_fast_folio_allowed(folio, flags)) {
     return null;
   }
   if (!pte_write(pte) && gup_must_unshare(null, flags, page)) {

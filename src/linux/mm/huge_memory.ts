@@ -24,7 +24,6 @@ import {
   folio_nr_pages,
 } from './large_folio.ts';
 import {
-  linear_page_index,
   MMF_VM_HUGEPAGE,
   mm_flags_set,
   VM_HUGEPAGE,
@@ -48,7 +47,6 @@ import {
   HPAGE_PMD_NR,
   pmd_lock,
   pmd_none,
-  pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_dirty,
@@ -94,7 +92,7 @@ import {
 } from './rmap.ts';
 import { check_stable_address_space, maybe_mkwrite } from './set_pte_range.ts';
 import { __split_huge_pmd } from './split_huge_pmd.ts';
-import { folio_add_lru_vma, folio_mark_accessed, folio_put } from './swap.ts';
+import { folio_add_lru_vma, folio_put } from './swap.ts';
 import { folio_free_swap } from './swapfile.ts';
 import {
   FAULT_FLAG_UNSHARE,
@@ -228,7 +226,7 @@ export function* do_huge_pmd_anonymous_page(vmf: vm_fault): K<number> {
 }
 
 /** mm/huge_memory.c: touch_pmd() v6.18. Preconditions: PMD lock. */
-function touch_pmd(vma: vm_area_struct, addr: number, pmd: pte_ptr, write: boolean): void {
+export function touch_pmd(vma: vm_area_struct, addr: number, pmd: pte_ptr, write: boolean): void {
   let entry = pte_mkyoung(pmdp_get(pmd));
   if (write) {
     entry = pte_mkdirty(entry);
@@ -559,32 +557,4 @@ export function* change_huge_pmd(
   set_huge_pmd(vma.vm_mm as mm_struct, addr, pmd, entry);
   spin_unlock(ptl);
   return HPAGE_PMD_NR;
-}
-
-// ---- pages looked up for the kernel
-
-/**
- * mm/gup.c: follow_huge_pmd() v6.18 with FOLL_TOUCH, after the checks of follow_pmd_mask(): pages from `address` to
- * the end of the huge page, 0: fault it in. -1: the entry is not huge any more.
- */
-export function* followHugePmd(
-  vma: vm_area_struct,
-  pmd: pte_ptr,
-  address: number,
-  write: boolean,
-): K<number> {
-  const ptl = yield* pmd_trans_huge_lock(pmd);
-  if (ptl === null) {
-    return -1;
-  }
-  const entry = pmdp_get(pmd);
-  const usable = pmd_present(entry) && !pte_protnone(entry) && (!write || pte_write(entry));
-  if (usable) {
-    touch_pmd(vma, address, pmd, write);
-    if (!pte_special(entry)) {
-      folio_mark_accessed(page_folio(pte_page(entry)));
-    }
-  }
-  spin_unlock(ptl);
-  return usable ? HPAGE_PMD_NR - (linear_page_index(vma, address) % HPAGE_PMD_NR) : 0;
 }

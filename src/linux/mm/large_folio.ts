@@ -2,7 +2,8 @@
  * include/linux/mm_types.h, rmap.h v6.18: the fields of struct folio that only large folios have. As in
  * Linux they lie in the words that tail pages do not need:
  *
- *   1st tail  mapping _large_mapcount, private _nr_pages_mapped, lru_next _entire_mapcount, index order
+ *   1st tail  mapping _large_mapcount, private _nr_pages_mapped, lru_next _entire_mapcount, lru_prev _pincount,
+ *             index order
  *   2nd tail  mapping, private _mm_id[0..1]; lru_next, lru_prev _mm_id_mapcount[0..1]; index: mapped shared
  *   3rd tail  lru_next, lru_prev _deferred_list (pfn + 1 of the head page), private 1 while on the list
  *
@@ -54,6 +55,7 @@ export function prep_compound_head(folio: folio, order: number): void {
   first.mapping = -1;
   first.private = 0;
   first.lru_next = -1;
+  first.lru_prev = 0;
   if (order > 1) {
     const second = tail(folio, 2);
     second.mapping = MM_ID_DUMMY;
@@ -74,6 +76,15 @@ export const folio_entire_mapcount = (folio: folio): number => tail(folio, 1).lr
 export const folio_large_mapcount = (folio: folio): number => tail(folio, 1).mapping + 1;
 /** _nr_pages_mapped. */
 export const folio_nr_pages_mapped = (folio: folio): number => tail(folio, 1).private;
+
+/** folio_has_pincount(). */
+export const folio_has_pincount = is_large;
+/** _pincount: pins of a large folio, each of which is one reference. */
+export const folio_pincount = (folio: folio): number => tail(folio, 1).lru_prev;
+/** Adds to _pincount. */
+export function folio_add_pincount(folio: folio, nr: number): void {
+  tail(folio, 1).lru_prev = tail(folio, 1).lru_prev + nr;
+}
 
 /** folio_mapcount(). */
 export function folio_mapcount(folio: folio): number {

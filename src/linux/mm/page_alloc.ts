@@ -13,7 +13,12 @@ import { type folio, mem_map, type page } from '../mm_types.ts';
 import { ROOT_PAGE, setRoot } from '../roots.ts';
 import { trace_mm_page_alloc, trace_mm_page_free } from './events.ts';
 import { shouldFailAllocation } from './failslab.ts';
-import { prep_compound_head } from './large_folio.ts';
+import {
+  folio_has_pincount,
+  folio_mapped,
+  folio_pincount,
+  prep_compound_head,
+} from './large_folio.ts';
 import { NR_PAGE_ORDERS, pglist_data_cachep } from './mmzone_types.ts';
 import { NODE_DATA } from './node.ts';
 import { ZERO_CONTENT } from './page_content.ts';
@@ -217,9 +222,10 @@ export function isolateFreeBlock(block: page): folio[] {
   return pages;
 }
 
-/** free_pages_prepare()'s checks: a page that goes back must be in no state. */
+/** free_pages_prepare()'s checks: a page that goes back must be in no state, a large folio without mappings and pins. */
 function free_page_is_bad(page: page): boolean {
   return (
+    (folio_has_pincount(page) && (folio_pincount(page) !== 0 || folio_mapped(page))) ||
     page._mapcount !== -1 ||
     page._refcount !== 0 ||
     (page.flags & (PG_locked | PG_lru | PG_writeback | PG_buddy | PG_reserved)) !== 0

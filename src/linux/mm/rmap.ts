@@ -42,10 +42,12 @@ import {
   add_large_rmap_pmd,
   add_large_rmap_ptes,
   folio_entire_mapcount,
+  folio_has_pincount,
   folio_mapcount,
   folio_mapped,
   folio_maybe_mapped_shared,
   folio_nr_pages,
+  folio_pincount,
   folio_test_pmd_mappable,
   remove_large_rmap_pmd,
   remove_large_rmap_ptes,
@@ -109,9 +111,11 @@ export const RMAP_EXCLUSIVE = 1;
 /** GUP_PIN_COUNTING_BIAS: a pin counts as that many references. */
 export const GUP_PIN_COUNTING_BIAS = 1024;
 
-/** folio_maybe_dma_pinned(): cannot be told from very many references. */
+/** folio_maybe_dma_pinned(): of a small folio pins cannot be told from very many references. */
 export const folio_maybe_dma_pinned = (folio: folio): boolean =>
-  folio_ref_count(folio) >= GUP_PIN_COUNTING_BIAS;
+  folio_has_pincount(folio)
+    ? folio_pincount(folio) > 0
+    : folio_ref_count(folio) >= GUP_PIN_COUNTING_BIAS;
 
 /** folio_needs_cow_for_dma(): fork must copy at once. The caller has made write_protect_seq odd. */
 export function folio_needs_cow_for_dma(vma: vm_area_struct, folio: folio): boolean {

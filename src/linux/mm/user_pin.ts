@@ -12,13 +12,13 @@ import { mmget_not_zero, mmput } from '../kernel/mm_users.ts';
 import { type folio, mem_map, type mm_struct, type page, type task_struct } from '../mm_types.ts';
 import { trace_pin, trace_unpin } from './events.ts';
 import { should_failslab } from './failslab.ts';
-import { FOLL_FORCE, FOLL_LONGTERM, FOLL_WRITE } from './gup.ts';
 import {
   pin_user_pages_fast,
   pin_user_pages_remote,
   unpin_user_page,
   unpin_user_page_dirty_lock,
 } from './gup_pin.ts';
+import { FOLL_FORCE, FOLL_LONGTERM, FOLL_WRITE } from './gup_ref.ts';
 import { PAGE_SIZE } from './mm.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { NODE_DATA } from './node.ts';
