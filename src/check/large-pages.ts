@@ -43,12 +43,14 @@ function judgePage(
   head: number,
   small: readonly Entry[],
   huge: readonly Entry[],
+  swapUsers: number,
   verdicts: Verdicts,
 ): void {
   const exclusive = (rawPage(pfn).flags & EXCLUSIVE) !== 0;
-  const alone = small.length + huge.length === 1;
+  const users = small.length + huge.length + swapUsers;
+  const alone = users === 1;
   // The flag of a page that was unmapped stays until the folio is freed.
-  if (exclusive && small.length + huge.length > 1) {
+  if (exclusive && users > 1) {
     verdicts.push({
       kind: 'exclusive-wrong',
       text: `${frameText(pfn)} is marked exclusive but shared`,
@@ -143,12 +145,14 @@ export function judgeSplitQueue(verdicts: Verdicts): void {
   }
 }
 
-/** One large folio, with nothing in flight. `batch`: references of LRU batches; `pins`: pins of devices, by frame. */
+/** One large folio, with nothing in flight. `batch`: references of LRU batches; `pins`: pins of devices, by frame;
+ * `swapUsers`: entries that name a slot. */
 export function judgeLargeFolio(
   picture: Picture,
   head: number,
   batch: number,
   pins: ReadonlyMap<number, number>,
+  swapUsers: ReadonlyMap<number, number>,
   verdicts: Verdicts,
 ): void {
   let pinned = 0;
@@ -171,7 +175,8 @@ export function judgeLargeFolio(
     ptes += small.length;
     if (small.length > 0) mapped++;
     wrong(verdicts, pfn, '_mapcount', rawPage(pfn).mapcount, small.length);
-    judgePage(pfn, head, small, huge, verdicts);
+    const slot = inSwapCache(page) ? page.private + (pfn - head) : -1;
+    judgePage(pfn, head, small, huge, swapUsers.get(slot) ?? 0, verdicts);
     if ((pins.get(pfn) ?? 0) > 0) judgePinned(pfn, head, verdicts);
   }
   wrong(verdicts, head, '_entire_mapcount', entireMapcount(head), huge.length);

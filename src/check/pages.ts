@@ -152,7 +152,8 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
     if (entries.length === 0 && page.refcount === 0 && page.mapcount === 0) continue;
     if ((page.flags & RESERVED) !== 0) continue;
     if (isLarge(pfn)) {
-      if (headOf(pfn) === pfn) judgeLargeFolio(picture, pfn, batches.get(pfn) ?? 0, pins, verdicts);
+      if (headOf(pfn) === pfn)
+        judgeLargeFolio(picture, pfn, batches.get(pfn) ?? 0, pins, swapUsers, verdicts);
       continue;
     }
     const pinned = pins.get(pfn) ?? 0;

@@ -6,7 +6,15 @@ import { cpu } from '../sim/cpu.ts';
 import { liveObjects } from '../sim/struct.ts';
 import { PTRS_PER_TABLE } from '../sim/table.ts';
 import { frameText, type Picture, place } from './picture.ts';
-import { entryFrame, framesInUse, inSwapCache, LOCKED, rawPage } from './raw.ts';
+import {
+  entryFrame,
+  folioPages,
+  framesInUse,
+  headOf,
+  inSwapCache,
+  LOCKED,
+  rawPage,
+} from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const HAS_CACHE = 0x4000_0000;
@@ -75,8 +83,9 @@ export function judgeSwap(picture: Picture, verdicts: Verdicts): void {
   }
   for (const pfn of framesInUse()) {
     const page = rawPage(pfn);
-    if (inSwapCache(page)) {
-      expected.set(page.private, (expected.get(page.private) ?? 0) | HAS_CACHE);
+    if (!inSwapCache(page) || headOf(pfn) !== pfn) continue;
+    for (let slot = page.private; slot < page.private + folioPages(pfn); slot++) {
+      expected.set(slot, (expected.get(slot) ?? 0) | HAS_CACHE);
     }
   }
   let inUse = 0;

@@ -48,6 +48,7 @@ import { memory_manager } from './kernel.ts';
 import { compactRange } from './mm/compaction.ts';
 import { failNextAllocation } from './mm/failslab.ts';
 import { FOLL_WRITE } from './mm/gup_ref.ts';
+import { collapseAt } from './mm/khugepaged.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';
@@ -63,6 +64,7 @@ import {
 import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { NODE_DATA } from './mm/node.ts';
+import { splitAt } from './mm/split_at.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { swapoff } from './mm/swapoff.ts';
 import { deviceLoad, deviceStore, pinAt, unpinAt } from './mm/user_pin.ts';
@@ -441,6 +443,14 @@ function* op_migrate(op: Operation): K<number> {
   return yield* memory_manager().migrateAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+function* op_collapse(op: Operation): K<number> {
+  return yield* collapseAt(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_split(op: Operation): K<number> {
+  return yield* splitAt(numberArg(op, 0), numberArg(op, 1));
+}
+
 function* op_swapoff(_op: Operation): K<number> {
   return yield* swapoff();
 }
@@ -548,6 +558,8 @@ const table: Readonly<Record<string, Handler>> = {
   migrate: op_migrate,
   kswapd: op_kswapd,
   compact: op_compact,
+  collapse: op_collapse,
+  split: op_split,
   swapoff: op_swapoff,
   mkclean: op_mkclean,
   fail_next_alloc: op_fail_next_alloc,

@@ -7,6 +7,7 @@ import { spawnInit, spawnKernelThread } from '../../src/linux/boot.ts';
 import type { kernel } from '../../src/linux/kernel.ts';
 import { ENDLESS } from '../../src/sim/cpu.ts';
 import type { Machine, Operation } from '../../src/sim/machine.ts';
+import { AIMED, hugeOperation, pageOfBlock } from './huge-operations.ts';
 
 const PAGE = 4096;
 /** Pages of a huge page. */
@@ -35,6 +36,8 @@ export interface ProgramOptions {
   readonly pressure?: boolean;
   /** Huge pages, and KSM over them. */
   readonly huge?: boolean;
+  /** Huge pages, advised, collapsed, split, pinned and swapped out (huge-operations.ts). */
+  readonly thp?: boolean;
 }
 
 export class RandomProgram {
@@ -46,6 +49,7 @@ export class RandomProgram {
   readonly #pressure: boolean;
   readonly #advice: readonly number[];
   readonly #huge: boolean;
+  readonly #thp: boolean;
   /** Tasks that can be given an operation. */
   alive: number[];
   readonly #kernelThread: number;
@@ -59,7 +63,8 @@ export class RandomProgram {
     this.machine = machine;
     this.prng = new Prng(seed);
     this.#huge = options.huge === true;
-    this.#pages = options.arenaPages ?? (this.#huge ? 4 * HUGE : 24);
+    this.#thp = options.thp === true;
+    this.#pages = options.arenaPages ?? (this.#huge || this.#thp ? 4 * HUGE : 24);
     this.#processes = options.processes ?? 6;
     this.#uninterrupted = options.uninterrupted === true;
     this.#pressure = options.pressure === true;
@@ -67,13 +72,20 @@ export class RandomProgram {
     this.alive = [spawnInit(machine, 'init')];
     this.#kernelThread = spawnKernelThread(machine, 'kcompactd');
     this.#do(1, 'open', ['/tmp/file', 0x42], { size: 16 * PAGE });
+    if (this.#thp) {
+      this.#do(1, 'mmap', [ARENA, this.#pages * PAGE, 3, FIXED_PRIVATE_ANON, -1, 0]);
+      this.#do(1, 'madvise', [ARENA, this.#pages * PAGE, MADV_HUGEPAGE]);
+      this.#do(1, 'store', [ARENA, 1]);
+    }
     if (this.#pressure) {
       this.#do(1, 'mmap', [ARENA, this.#pages * PAGE, 3, FIXED_PRIVATE_ANON, -1, 0]);
       this.#do(1, 'store', [ARENA, 1, (this.#pages / 2) * PAGE]);
     }
   }
 
+  /** Some page; of huge pages mostly one of a few in each, so that operations meet. */
   #page(): number {
+    if (this.#thp && this.prng.below(8) > 0) return pageOfBlock(this.prng, ARENA, this.#pages);
     return ARENA + this.prng.below(this.#pages) * PAGE;
   }
 
@@ -125,6 +137,13 @@ export class RandomProgram {
       ...of(name, task, this.#page()),
       task: this.#kernelThread,
     });
+    if (this.#thp && prng.below(4) > 0) {
+      const { word, args } = hugeOperation(prng, task, ARENA, this.#pages);
+      const isAimed = AIMED.includes(word);
+      if (word !== 'fork' || this.alive.length < this.#processes) {
+        return { ...of(word, ...args), task: isAimed ? this.#kernelThread : task };
+      }
+    }
     const rare = prng.below(40);
     if (rare === 0) return { ...of('pin', task, this.#page(), prng.pick([0, 1, 1, 0x100])) };
     if (rare === 1) return kernel('pin');

@@ -3,21 +3,35 @@
  *
  * Lock tree: PMD lock -> folio lock, by trylock only. Fidelity: dup for anonymous memory.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';
+import { VM_WARN_ON_FOLIO } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
-import { folio_maybe_mapped_shared } from './large_folio.ts';
-import { PMD_SIZE } from './mm.ts';
-import { folio_get, page_folio } from './page_alloc.ts';
+import { zap_deposited_table } from './huge_memory.ts';
+import {
+  folio_mapcount,
+  folio_maybe_mapped_shared,
+  folio_test_pmd_mappable,
+} from './large_folio.ts';
+import { PMD_SIZE, VM_DROPPABLE } from './mm.ts';
+import { add_mm_counter, MM_ANONPAGES } from './mm_counter.ts';
+import { folio_get, folio_ref_count, page_folio } from './page_alloc.ts';
 import {
   folio_clear,
+  folio_set,
   folio_test_active,
+  folio_test_dirty,
+  folio_test_locked,
+  folio_test_swapbacked,
   folio_test_unevictable,
   PG_dirty,
   PG_referenced,
+  PG_swapbacked,
 } from './page-flags.ts';
 import {
+  HPAGE_PMD_NR,
   pmdp_get,
   pte_dirty,
   pte_mkclean,
@@ -29,9 +43,11 @@ import {
 import {
   is_huge_zero_pmd,
   pmd_trans_huge_lock,
+  pmdp_huge_get_and_clear,
   pmdp_invalidate,
   set_huge_pmd,
 } from './pgtable_huge.ts';
+import { folio_remove_rmap_pmd } from './rmap.ts';
 import {
   folio_deactivate,
   folio_isolate_lru,
@@ -79,6 +95,41 @@ export function* madvise_free_huge_pmd(
   }
   folio_mark_lazyfree(folio);
   spin_unlock(ptl);
+  return true;
+}
+
+/**
+ * mm/huge_memory.c: unmap_huge_pmd_locked() and __discard_anon_folio_pmd_locked() v6.18: reclaim drops a huge page after
+ * MADV_FREE, unless somebody has used it since. False: it stays mapped. Preconditions: PMD lock, folio locked, isolated
+ * with a reference.
+ */
+export function unmap_huge_pmd_locked(
+  vma: vm_area_struct,
+  addr: number,
+  pmd: pte_ptr,
+  folio: folio,
+): boolean {
+  const mm = vma.vm_mm as mm_struct;
+  VM_WARN_ON_FOLIO(!folio_test_pmd_mappable(folio), folio, '!folio_test_pmd_mappable(folio)');
+  VM_WARN_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
+  VM_WARN_ON_FOLIO(folio_test_swapbacked(folio), folio, 'folio_test_swapbacked(folio)');
+  if (pte_dirty(pmdp_get(pmd))) {
+    folio_set(folio, PG_dirty);
+  }
+  if (folio_test_dirty(folio) && (vma.vm_flags & VM_DROPPABLE) === 0) {
+    folio_set(folio, PG_swapbacked);
+    return false;
+  }
+  const orig_pmd = pmdp_huge_get_and_clear(mm, addr, pmd);
+  // A reference beside the isolation's and the mappings': somebody may be using it.
+  if (folio_ref_count(folio) !== folio_mapcount(folio) + 1) {
+    set_huge_pmd(mm, addr, pmd, orig_pmd);
+    return false;
+  }
+  folio_remove_rmap_pmd(folio, pte_page(orig_pmd), vma);
+  zap_deposited_table(mm, pmd);
+  add_mm_counter(mm, MM_ANONPAGES, -HPAGE_PMD_NR);
+  folio_put(folio);
   return true;
 }
 

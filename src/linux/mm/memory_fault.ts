@@ -22,6 +22,7 @@ import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { __wp_can_reuse_large_anon_folio, handleHugePmd } from './huge_memory.ts';
 import { ksm_might_need_to_copy } from './ksm_copy.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
 import { migration_entry_wait } from './migrate.ts';
@@ -100,8 +101,9 @@ import {
   pud_alloc,
   set_pte_at,
 } from './pgtable.ts';
+import { pte_advance_pfn, set_ptes } from './pte_batch.ts';
 import {
-  folio_add_anon_rmap_pte,
+  folio_add_anon_rmap_ptes,
   folio_add_new_anon_rmap,
   folio_move_anon_rmap,
   folio_remove_rmap_pte,
@@ -110,13 +112,15 @@ import {
 } from './rmap.ts';
 import { check_stable_address_space, maybe_mkwrite, vmf_pte_changed } from './set_pte_range.ts';
 import { folio_add_lru_vma, folio_put, lru_add_drain } from './swap.ts';
+import { swp_offset } from './swap_entry.ts';
 import {
   folio_matches_swap_entry,
   free_swap_cache,
   swap_cache_get_folio,
   swapinPage,
 } from './swap_state.ts';
-import { folio_free_swap, swap_free, vm_swap_full } from './swapfile.ts';
+import { folio_free_swap, swap_free_nr, vm_swap_full } from './swapfile.ts';
+import { swapinBatch } from './swapin_batch.ts';
 import {
   FAULT_FLAG_ORIG_PTE_VALID,
   FAULT_FLAG_TRIED,
@@ -381,7 +385,9 @@ function should_try_to_free_swap(folio: folio, vma: vm_area_struct, flags: numbe
     return true;
   }
   // References: swap cache and ours.
-  return (flags & FAULT_FLAG_WRITE) !== 0 && !folio_test_ksm(folio) && folio_ref_count(folio) === 2;
+  const expected = 1 + folio_nr_pages(folio);
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  return write && !folio_test_ksm(folio) && folio_ref_count(folio) === expected;
 }
 
 /** mm/memory.c: handle_pte_marker() v6.18. */
@@ -484,8 +490,10 @@ export function* do_swap_page(vmf: vm_fault): K<number> {
     release_swapin(folio, swapcache, true);
     return VM_FAULT_SIGBUS;
   }
+  const batch = swapinBatch(vmf, folio, folio === swapcache ? swp_offset(entry) : 0);
+  const { page, nr_pages, address } = batch;
   BUG_ON(
-    folio_test_anon(folio) && PageAnonExclusive(folio),
+    folio_test_anon(folio) && PageAnonExclusive(page),
     'folio_test_anon(folio) && PageAnonExclusive(page)',
   );
   // Under the ptl: fork clears the bit in both page tables when it shares the slot.
@@ -493,13 +501,13 @@ export function* do_swap_page(vmf: vm_fault): K<number> {
   if (!folio_test_ksm(folio)) {
     exclusive = folio !== swapcache || pte_swp_exclusive(vmf.orig_pte);
   }
-  swap_free(entry);
+  swap_free_nr(entry - batch.page_idx, nr_pages);
   if (should_try_to_free_swap(folio, vma, vmf.flags)) {
     folio_free_swap(folio);
   }
-  add_mm_counter(mm, MM_ANONPAGES, 1);
-  add_mm_counter(mm, MM_SWAPENTS, -1);
-  let pte = mk_pte(folio, vma.vm_page_prot);
+  add_mm_counter(mm, MM_ANONPAGES, nr_pages);
+  add_mm_counter(mm, MM_SWAPENTS, -nr_pages);
+  let pte = mk_pte(page, vma.vm_page_prot);
   let rmap_flags = RMAP_NONE;
   if (!folio_test_ksm(folio) && (exclusive || folio_ref_count(folio) === 1)) {
     const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
@@ -512,20 +520,23 @@ export function* do_swap_page(vmf: vm_fault): K<number> {
     }
     rmap_flags = RMAP_EXCLUSIVE;
   }
-  vmf.orig_pte = pte;
+  if (nr_pages > 1) {
+    folio_get(folio, nr_pages - 1);
+  }
+  vmf.orig_pte = pte_advance_pfn(pte, batch.page_idx);
   if (folio !== swapcache) {
     folio_add_new_anon_rmap(folio, vma, vmf.address, RMAP_EXCLUSIVE);
     folio_add_lru_vma(folio, vma);
   } else if (!folio_test_anon(folio)) {
     folio_add_new_anon_rmap(folio, vma, vmf.address, rmap_flags);
   } else {
-    folio_add_anon_rmap_pte(folio, folio, vma, vmf.address, rmap_flags);
+    folio_add_anon_rmap_ptes(folio, page, nr_pages, vma, address, rmap_flags);
   }
   BUG_ON(
-    !folio_test_anon(folio) || (pte_write(pte) && !PageAnonExclusive(folio)),
+    !folio_test_anon(folio) || (pte_write(pte) && !PageAnonExclusive(page)),
     '!folio_test_anon(folio) || (pte_write(pte) && !PageAnonExclusive(page))',
   );
-  set_pte_at(mm, vmf.address, vmf.pte, pte);
+  set_ptes(mm, address, vmf.pte - batch.page_idx, pte, nr_pages);
   trace_fault_swap({ vma, address: vmf.address, entry, page: folio });
   folio_unlock(folio);
   if (folio !== swapcache) {

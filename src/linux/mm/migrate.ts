@@ -27,7 +27,7 @@ import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } fr
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { folio_migrate_ksm } from './ksm_page.ts';
-import { folio_mapcount, folio_mapped, folio_order } from './large_folio.ts';
+import { folio_mapcount, folio_mapped, folio_nr_pages, folio_order } from './large_folio.ts';
 import { PAGE_SIZE, VM_LOCKED } from './mm.ts';
 import { dec_mm_counter, mm_counter } from './mm_counter.ts';
 import {
@@ -82,6 +82,7 @@ import {
   is_migration_entry_young,
   is_readable_migration_entry,
   is_writable_migration_entry,
+  lookupHugePmd,
   lookupPte,
   migration_page,
   migration_pfn,
@@ -249,10 +250,10 @@ export function* migration_entry_wait(mm: mm_struct, pmd: pte_ptr, address: numb
 export function folio_expected_ref_count(folio: folio): number {
   let ref_count = folio_mapcount(folio);
   if (folio_test_swapcache(folio)) {
-    ref_count += 1;
+    ref_count += folio_nr_pages(folio);
   }
   if (!folio_test_anon(folio) && folio.mapping !== 0) {
-    ref_count += 1;
+    ref_count += folio_nr_pages(folio);
   }
   return ref_count;
 }
@@ -495,7 +496,8 @@ export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = nu
  * reclaim and compaction find folios through the LRU or the memory map, not through an mm.
  */
 export function getFolioAt(mm: mm_struct, address: number): folio | null {
-  const ptr = lookupPte(mm, address - (address % PAGE_SIZE));
+  const huge = lookupHugePmd(mm, address);
+  const ptr = huge === 0 ? lookupPte(mm, address - (address % PAGE_SIZE)) : huge;
   const pte = ptr === 0 ? 0 : ptep_get(ptr);
   if (!pte_present(pte) || pte_special(pte)) {
     return null;
@@ -517,11 +519,6 @@ export function isolateAt(task: number, address: number): folio | number {
   if (folio === null) {
     return -ENOENT;
   }
-  if (folio_test_large(folio)) {
-    // Whole huge pages are not moved or swapped.
-    folio_put(folio);
-    return -EBUSY;
-  }
   lru_add_drain();
   const isolated = folio_isolate_lru(folio);
   folio_put(folio);
@@ -536,6 +533,11 @@ export function* migrateAt(task: number, address: number): K<number> {
   const folio = isolateAt(task, address);
   if (typeof folio === 'number') {
     return folio;
+  }
+  if (folio_test_large(folio)) {
+    // A huge page is not moved as a whole.
+    folio_putback_lru(folio);
+    return -EBUSY;
   }
   return yield* migrateIsolatedFolio(folio);
 }

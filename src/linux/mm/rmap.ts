@@ -69,6 +69,7 @@ import { folio_ref_count } from './page_alloc.ts';
 import {
   folio_vma_walk,
   page_vma_mapped_walk as next_mapping,
+  PVMW_PGTABLE_CROSSED,
   PVMW_SYNC,
   type page_vma_mapped_walk,
   page_vma_mapped_walk_done,
@@ -511,10 +512,19 @@ function* folio_referenced_one(
 ): K<boolean> {
   const pra = rwc.arg as folio_referenced_arg;
   const pvmw = folio_vma_walk(folio, vma, address, 0, rwc);
+  let ptes = 0;
   let referenced = 0;
   while (yield* next_mapping(pvmw)) {
     if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      ptes = ptes + 1;
       pra.mapcount = pra.mapcount - 1;
+      // Only a folio that is mapped as a whole is mlocked, under the lock of all its entries.
+      if (pvmw.pte !== 0 && ptes !== pvmw.nr_pages) {
+        continue;
+      }
+      if ((pvmw.flags & PVMW_PGTABLE_CROSSED) !== 0) {
+        continue;
+      }
       // An mlock that was missed, because the folio was off the LRU then, is made up for here.
       mlock_vma_folio(folio, vma);
       page_vma_mapped_walk_done(pvmw);

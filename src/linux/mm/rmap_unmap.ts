@@ -5,13 +5,16 @@
  * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; a huge mapping is split
  * first (TTU_SPLIT_HUGE_PMD) or stops the walk; hugetlb, device memory and TLB batching are left out.
  */
+
 import type { K } from '../../sim/wait.ts';
-import { VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
+import { VM_BUG_ON_FOLIO, VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { trace_set_migration_pte } from './events.ts';
+import { unmap_huge_pmd_locked } from './huge_pmd_advice.ts';
 import { folio_mapcount, folio_mapped, folio_nr_pages } from './large_folio.ts';
-import { VM_DROPPABLE, VM_LOCKED, vma_is_temporary_stack } from './mm.ts';
+import { PAGE_SIZE, VM_DROPPABLE, VM_LOCKED, vma_is_temporary_stack } from './mm.ts';
 import {
+  add_mm_counter,
   dec_mm_counter,
   inc_mm_counter,
   MM_ANONPAGES,
@@ -23,7 +26,9 @@ import { folio_ref_count } from './page_alloc.ts';
 import {
   folio_vma_walk,
   page_vma_mapped_walk as next_mapping,
+  PVMW_PGTABLE_CROSSED,
   PVMW_SYNC,
+  type page_vma_mapped_walk,
   page_vma_mapped_walk_done,
   page_vma_mapped_walk_restart,
 } from './page_vma_mapped.ts';
@@ -32,6 +37,7 @@ import {
   folio_test_anon,
   folio_test_dirty,
   folio_test_ksm,
+  folio_test_large,
   folio_test_swapbacked,
   folio_test_swapcache,
   PageAnonExclusive,
@@ -40,9 +46,14 @@ import {
 import { folio_mark_dirty } from './page-writeback.ts';
 import {
   make_migration_pte,
+  pmd_addr_end,
   pte_dirty,
+  pte_mkdirty,
+  pte_mkyoung,
   pte_page,
+  type pte_ptr,
   pte_swp_mkexclusive,
+  type pte_t,
   pte_write,
   pte_young,
   ptep_clear_flush,
@@ -54,17 +65,19 @@ import {
   set_pte_at,
   swp_entry_to_pte,
 } from './pgtable.ts';
+import { folio_pte_batch, set_ptes } from './pte_batch.ts';
 import { folio_lock_anon_vma_read } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 import {
   folio_remove_rmap_pte,
+  folio_remove_rmap_ptes,
   folio_try_share_anon_rmap_pte,
   rmap_walk,
   rmap_walk_locked,
 } from './rmap.ts';
 import { split_huge_pmd_locked } from './split_huge_pmd.ts';
-import { folio_put, mlock_vma_folio } from './swap.ts';
-import { swap_duplicate, swap_free } from './swapfile.ts';
+import { folio_put, folio_put_refs, mlock_vma_folio } from './swap.ts';
+import { page_swap_entry, swap_duplicate, swap_free } from './swapfile.ts';
 
 /** enum ttu_flags. */
 export const TTU_SPLIT_HUGE_PMD = 0x4;
@@ -76,6 +89,26 @@ export const TTU_RMAP_LOCKED = 0x80;
 const folio_not_mapped = (folio: folio): boolean => !folio_mapped(folio);
 
 // ---- try_to_unmap()
+
+/** mm/rmap.c: folio_unmap_pte_batch() v6.18: entries to unmap at once: more than one only of a lazily freed large folio. */
+function folio_unmap_pte_batch(folio: folio, pvmw: page_vma_mapped_walk): number {
+  if (!folio_test_large(folio) || !folio_test_anon(folio) || folio_test_swapbacked(folio)) {
+    return 1;
+  }
+  const end_addr = pmd_addr_end(pvmw.address, pvmw.vma.vm_end);
+  return folio_pte_batch(folio, pvmw.pte, (end_addr - pvmw.address) / PAGE_SIZE);
+}
+
+/** get_and_clear_ptes(): the first entry, dirty and young if any was. Preconditions: ptl. */
+function get_and_clear_ptes(mm: mm_struct, address: number, pte: pte_ptr, nr: number): pte_t {
+  let first = ptep_get_and_clear(mm, address, pte);
+  for (let i = 1; i < nr; i++) {
+    const next = ptep_get_and_clear(mm, address + i * PAGE_SIZE, pte + i);
+    first = pte_dirty(next) ? pte_mkdirty(first) : first;
+    first = pte_young(next) ? pte_mkyoung(first) : first;
+  }
+  return first;
+}
 
 /**
  * mm/rmap.c: try_to_unmap_one() v6.18: replaces the entries of one VMA by swap entries (anonymous) or
@@ -94,26 +127,39 @@ function* try_to_unmap_one(
     // A zap that has cleared the entry but not yet dropped the map count is waited for at the ptl.
     pvmw.flags = PVMW_SYNC;
   }
+  let ret = true;
+  let ptes = 0;
   while (yield* next_mapping(pvmw)) {
     if ((flags & TTU_IGNORE_MLOCK) === 0 && (vma.vm_flags & VM_LOCKED) !== 0) {
-      mlock_vma_folio(folio, vma);
+      ptes = ptes + 1;
+      ret = false;
+      // Only a folio that is mapped as a whole is mlocked, under the lock of all its entries.
+      if (pvmw.pte !== 0 && ptes !== pvmw.nr_pages) {
+        continue;
+      }
+      if ((pvmw.flags & PVMW_PGTABLE_CROSSED) === 0) {
+        mlock_vma_folio(folio, vma);
+      }
       page_vma_mapped_walk_done(pvmw);
-      return false;
+      break;
     }
     if (pvmw.pte === 0) {
-      // unmap_huge_pmd_locked() aside, a huge mapping is split and looked at again.
-      if ((flags & TTU_SPLIT_HUGE_PMD) === 0) {
+      if (folio_test_anon(folio) && !folio_test_swapbacked(folio)) {
+        ret = unmap_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, folio);
         page_vma_mapped_walk_done(pvmw);
-        return false;
+        break;
       }
+      // A huge mapping is split and looked at again.
+      VM_BUG_ON_FOLIO((flags & TTU_SPLIT_HUGE_PMD) === 0, folio, '!pvmw.pte');
       yield* split_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, false);
       page_vma_mapped_walk_restart(pvmw);
       continue;
     }
     const subpage = pte_page(ptep_get(pvmw.pte));
     const anon_exclusive = folio_test_anon(folio) && PageAnonExclusive(subpage);
+    const nr_pages = folio_unmap_pte_batch(folio, pvmw);
     // From here until the entry is rewritten the address has none: a fault waits at the ptl.
-    const pteval = ptep_get_and_clear(mm, pvmw.address, pvmw.pte);
+    const pteval = get_and_clear_ptes(mm, pvmw.address, pvmw.pte, nr_pages);
     if (pte_dirty(pteval)) {
       folio_mark_dirty(folio);
     }
@@ -129,19 +175,19 @@ function* try_to_unmap_one(
         const ref_count = folio_ref_count(folio);
         const map_count = folio_mapcount(folio);
         if (folio_test_dirty(folio) && (vma.vm_flags & VM_DROPPABLE) === 0) {
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          set_ptes(mm, pvmw.address, pvmw.pte, pteval, nr_pages);
           folio_set(folio, PG_swapbacked);
           page_vma_mapped_walk_done(pvmw);
           return false;
         }
         if (ref_count !== 1 + map_count) {
-          set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
+          set_ptes(mm, pvmw.address, pvmw.pte, pteval, nr_pages);
           page_vma_mapped_walk_done(pvmw);
           return false;
         }
-        dec_mm_counter(mm, MM_ANONPAGES);
+        add_mm_counter(mm, MM_ANONPAGES, -nr_pages);
       } else {
-        const entry = folio.private;
+        const entry = page_swap_entry(folio, subpage);
         if (swap_duplicate(entry) < 0) {
           set_pte_at(mm, pvmw.address, pvmw.pte, pteval);
           page_vma_mapped_walk_done(pvmw);
@@ -165,15 +211,15 @@ function* try_to_unmap_one(
     } else {
       dec_mm_counter(mm, mm_counter_file(folio));
     }
-    folio_remove_rmap_pte(folio, subpage, vma);
-    folio_put(folio);
-    if (folio_nr_pages(folio) === 1) {
+    folio_remove_rmap_ptes(folio, subpage, nr_pages, vma);
+    folio_put_refs(folio, nr_pages);
+    if (folio_nr_pages(folio) === nr_pages) {
       // All of the folio that this VMA can map is unmapped.
       page_vma_mapped_walk_done(pvmw);
       break;
     }
   }
-  return true;
+  return ret;
 }
 
 /** mm/rmap.c: try_to_unmap() v6.18. Preconditions: folio locked. Success shows in folio_mapped(). */

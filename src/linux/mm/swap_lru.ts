@@ -83,10 +83,10 @@ export function lruvec_del_folio(folio: folio): void {
 }
 
 /**
- * mm/huge_memory.c: lru_add_split_folio() v6.18: a page of a split folio goes right before the head page, on the newer side.
- * The list counts pages, so that its length stays.
+ * The part of lru_add_split_folio() for a folio on its LRU list: a page of it goes right before the head page, on the
+ * newer side. The list counts pages, so that its length stays.
  */
-export function lru_add_split_folio(folio: folio, new_folio: folio): void {
+export function lruvecAddSplit(folio: folio, new_folio: folio): void {
   VM_WARN_ON_FOLIO(!folio_test_lru(folio), folio, '!folio_test_lru(folio)');
   if (folio_test_unevictable(folio)) {
     // mlock_count

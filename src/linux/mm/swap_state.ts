@@ -9,7 +9,7 @@ import { alloc_pages } from './alloc_pages.ts';
 import { trace_swap_in } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
-import { folio_mapped } from './large_folio.ts';
+import { folio_mapped, folio_nr_pages } from './large_folio.ts';
 import { folio_get, folio_try_get } from './page_alloc.ts';
 import {
   folio_set,
@@ -43,7 +43,8 @@ export function swap_cache_get_folio(entry: swp_entry_t): folio | null {
 
 /** folio_matches_swap_entry(): a locked folio found by swap_cache_get_folio() still stands for `entry`. */
 export function folio_matches_swap_entry(folio: folio, entry: swp_entry_t): boolean {
-  return folio_test_swapcache(folio) && folio.private === entry;
+  const nr_pages = folio_nr_pages(folio);
+  return folio_test_swapcache(folio) && folio.private === entry - (entry % nr_pages);
 }
 
 /**

@@ -10,7 +10,8 @@ import { read_pte, write_pte } from '../../sim/cpu.ts';
 import { allocTable, freeTable, PTRS_PER_TABLE } from '../../sim/table.ts';
 import { EINVAL, ENOENT, ENOMEM } from '../errno.ts';
 import { VM_BUG_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
-import { type folio, mem_map } from '../mm_types.ts';
+import { type folio, mem_map, type page } from '../mm_types.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import { NODE_DATA } from './node.ts';
 import { folio_get, folio_ref_sub } from './page_alloc.ts';
 import {
@@ -102,10 +103,42 @@ export function vm_swap_full(): boolean {
   return writable && get_nr_swap_pages() * 2 < si.pages;
 }
 
-/** A free slot with SWAP_HAS_CACHE set, or 0. */
-function scan_swap_map(si: swap_info_struct): swp_entry_t {
+/** Whether `nr` slots from an offset are all free. */
+function range_free(si: swap_info_struct, offset: number, nr: number): boolean {
+  for (let i = 0; i < nr; i++) {
+    if (read_slot(si.swap_map, swp_entry(0, offset + i)) !== 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** A cluster of which all `size` slots are free, with SWAP_HAS_CACHE set, or 0: what a large folio needs. */
+function scan_clusters(si: swap_info_struct, size: number): swp_entry_t {
+  // Slot 0 is the header: the first cluster is never free as a whole.
+  const clusters = Math.floor(si.max / size) - 1;
+  const from = Math.floor(si.cluster_next / size);
+  for (let i = 0; i < clusters; i++) {
+    const offset = size * (1 + ((from + i) % clusters));
+    if (!range_free(si, offset, size)) {
+      continue;
+    }
+    for (let slot = offset; slot < offset + size; slot++) {
+      write_slot(si.swap_map, swp_entry(0, slot), SWAP_HAS_CACHE);
+    }
+    si.inuse_pages = si.inuse_pages + size;
+    return swp_entry(0, offset);
+  }
+  return 0;
+}
+
+/** `size` free slots in a row with SWAP_HAS_CACHE set, or 0. */
+function scan_swap_map(si: swap_info_struct, size: number): swp_entry_t {
   if ((si.flags & SWP_WRITEOK) === 0) {
     return 0;
+  }
+  if (size > 1) {
+    return scan_clusters(si, size);
   }
   for (let i = 0; i < si.pages; i++) {
     const offset = 1 + ((si.cluster_next - 1 + i) % si.pages);
@@ -135,8 +168,11 @@ export function swap_cache_add_folio(folio: folio, entry: swp_entry_t): void {
   if (si === null) {
     return;
   }
-  write_slot(si.swap_cache, entry, folio.pfn + 1);
-  folio_get(folio);
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; i < nr_pages; i++) {
+    write_slot(si.swap_cache, entry + i, folio.pfn + 1);
+  }
+  folio_get(folio, nr_pages);
   folio_set(folio, PG_swapcache);
   folio.private = entry;
 }
@@ -151,11 +187,9 @@ export function swap_cache_del_folio(folio: folio): void {
     return;
   }
   const entry = folio.private;
-  write_slot(si.swap_cache, entry, 0);
-  folio.private = 0;
-  folio_clear(folio, PG_swapcache);
-  put_swap_folio(entry);
-  folio_ref_sub(folio, 1);
+  __swap_cache_del_folio(folio, entry);
+  put_swap_folio(folio, entry);
+  folio_ref_sub(folio, folio_nr_pages(folio));
 }
 
 /**
@@ -167,16 +201,26 @@ export function __swap_cache_del_folio(folio: folio, entry: swp_entry_t): void {
   if (si === null) {
     return;
   }
-  write_slot(si.swap_cache, entry, 0);
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; i < nr_pages; i++) {
+    write_slot(si.swap_cache, entry + i, 0);
+  }
   folio.private = 0;
   folio_clear(folio, PG_swapcache);
 }
 
-/** mm/swap_state.c: __swap_cache_replace_folio() v6.18: migration puts `new_folio` in the place of the old one. */
+/**
+ * mm/swap_state.c: __swap_cache_replace_folio() v6.18: migration puts `new_folio` in the place of the old one, a split
+ * puts each page in its part of the place.
+ */
 export function __swap_cache_replace_folio(new_folio: folio): void {
   const si = entry_info();
-  if (si !== null) {
-    write_slot(si.swap_cache, new_folio.private, new_folio.pfn + 1);
+  if (si === null) {
+    return;
+  }
+  const nr_pages = folio_nr_pages(new_folio);
+  for (let i = 0; i < nr_pages; i++) {
+    write_slot(si.swap_cache, new_folio.private + i, new_folio.pfn + 1);
   }
 }
 
@@ -187,20 +231,24 @@ export function swap_cache_lookup(entry: swp_entry_t): folio | null {
   return pfn === 0 ? null : mem_map.at(pfn - 1);
 }
 
-/** put_swap_folio(): the swap cache lets go of the slot. */
-export function put_swap_folio(entry: swp_entry_t): void {
+/** put_swap_folio(): the swap cache lets go of the folio's slots. */
+export function put_swap_folio(folio: folio, entry: swp_entry_t): void {
   const si = entry_info();
-  if (si !== null) {
-    set_count(si, entry, read_slot(si.swap_map, entry) & ~SWAP_HAS_CACHE);
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; si !== null && i < nr_pages; i++) {
+    set_count(si, entry + i, read_slot(si.swap_map, entry + i) & ~SWAP_HAS_CACHE);
   }
 }
 
-/** folio_alloc_swap(): a slot for a locked, uptodate folio, which enters the swap cache. 0 or -ENOMEM. */
+/**
+ * folio_alloc_swap() with CONFIG_THP_SWAP: slots for a locked, uptodate folio, which enters the swap cache: one cluster
+ * for a huge one. 0 or -ENOMEM.
+ */
 export function folio_alloc_swap(folio: folio): number {
   VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
   VM_BUG_ON_FOLIO(!folio_test_uptodate(folio), folio, '!folio_test_uptodate(folio)');
   const si = swap_info();
-  const entry = si === null ? 0 : scan_swap_map(si);
+  const entry = si === null ? 0 : scan_swap_map(si, folio_nr_pages(folio));
   if (entry === 0) {
     return -ENOMEM;
   }
@@ -278,8 +326,27 @@ export function swap_free(entry: swp_entry_t): void {
   set_count(si, entry, count - 1);
 }
 
-/** folio_swapped(): some page-table entry still names the folio's slot. */
-export const folio_swapped = (folio: folio): boolean => swap_count(folio.private) > 0;
+/** swap_free_nr(): `nr` page-table entries no longer name slots in a row. */
+export function swap_free_nr(entry: swp_entry_t, nr: number): void {
+  for (let i = 0; i < nr; i++) {
+    swap_free(entry + i);
+  }
+}
+
+/** page_swap_entry(): the slot of one page of a folio in the swap cache. */
+export const page_swap_entry = (folio: folio, page: page): swp_entry_t =>
+  folio.private + (page.pfn - folio.pfn);
+
+/** folio_swapped(): some page-table entry still names one of the folio's slots. */
+export function folio_swapped(folio: folio): boolean {
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; i < nr_pages; i++) {
+    if (swap_count(folio.private + i) > 0) {
+      return true;
+    }
+  }
+  return false;
+}
 
 /**
  * folio_free_swap(): takes a locked folio out of the swap cache if no page-table entry names its slot.
@@ -297,10 +364,12 @@ export function folio_free_swap(folio: folio): boolean {
 
 // ---- the device: a write or read is done at once
 
-export function writeSwapDevice(entry: swp_entry_t, content: number): void {
+/** Writes all pages of a folio of the swap cache. */
+export function writeSwapDevice(folio: folio): void {
   const si = swap_info();
-  if (si !== null) {
-    write_slot(si.contents, entry, content);
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; si !== null && i < nr_pages; i++) {
+    write_slot(si.contents, folio.private + i, mem_map.at(folio.pfn + i).content);
   }
 }
 

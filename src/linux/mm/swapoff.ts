@@ -4,6 +4,7 @@
  * Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup; one area, mmlist_lock and swap_lock are
  * held for one step each, so that they are not modelled; a signal cannot end it but SIGKILL.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { current } from '../kernel/current.ts';
@@ -11,11 +12,18 @@ import { mmget_not_zero, mmput } from '../kernel/mm_users.ts';
 import { synchronize_rcu } from '../kernel/rcu.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { list_is_head, list_next } from '../lib/list.ts';
-import { type folio, mm_cachep, type mm_struct, type vm_area_struct } from '../mm_types.ts';
+import {
+  type folio,
+  mem_map,
+  mm_cachep,
+  type mm_struct,
+  type vm_area_struct,
+} from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 import { trace_swapoff } from './events.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { ksm_might_need_to_copy } from './ksm_copy.ts';
+import { folio_nr_pages } from './large_folio.ts';
 import { dec_mm_counter, inc_mm_counter, MM_ANONPAGES, MM_SWAPENTS } from './mm_counter.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { drain_mmlist } from './mmlist.ts';
@@ -58,7 +66,7 @@ import {
 import { check_stable_address_space } from './set_pte_range.ts';
 import { shmem_unuse } from './shmem_swap.ts';
 import { folio_add_lru_vma, folio_put } from './swap.ts';
-import { swp_entry, type swp_entry_t } from './swap_entry.ts';
+import { swp_entry, type swp_entry_t, swp_offset } from './swap_entry.ts';
 import { folio_matches_swap_entry, swap_cache_get_folio, swapinPage } from './swap_state.ts';
 import type { swap_info_struct } from './swap_types.ts';
 import {
@@ -100,11 +108,14 @@ function mapUnusedPage(
   }
   inc_mm_counter(mm, MM_ANONPAGES);
   folio_get(folio);
+  // folio_file_page(): the copy that KSM made is another, single page.
+  const idx = folio === swapcache ? swp_offset(entry) % folio_nr_pages(folio) : 0;
+  const page = mem_map.at(folio.pfn + idx);
   if (folio === swapcache) {
     VM_BUG_ON_FOLIO(folio_test_writeback(folio), folio, 'folio_test_writeback(folio)');
     const rmap_flags = pte_swp_exclusive(old_pte) ? RMAP_EXCLUSIVE : RMAP_NONE;
     if (folio_test_anon(folio)) {
-      folio_add_anon_rmap_pte(folio, folio, vma, addr, rmap_flags);
+      folio_add_anon_rmap_pte(folio, page, vma, addr, rmap_flags);
     } else {
       folio_add_new_anon_rmap(folio, vma, addr, rmap_flags);
     }
@@ -112,7 +123,7 @@ function mapUnusedPage(
     folio_add_new_anon_rmap(folio, vma, addr, RMAP_EXCLUSIVE);
     folio_add_lru_vma(folio, vma);
   }
-  set_pte_at(mm, addr, pte, pte_mkold(mk_pte(folio, vma.vm_page_prot)));
+  set_pte_at(mm, addr, pte, pte_mkold(mk_pte(page, vma.vm_page_prot)));
   swap_free(entry);
   return 1;
 }

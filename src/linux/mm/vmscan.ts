@@ -6,10 +6,16 @@
  * device completes a write at once, so that the folio is freed in the same pass; dirty page-cache folios
  * are never written from here, as in Linux outside kswapd.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EBUSY } from '../errno.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { folio } from '../mm_types.ts';
+import {
+  folio_deferred,
+  folio_test_partially_mapped,
+  folio_unqueue_deferred_split,
+} from './deferred_split.ts';
 import { trace_swap_out } from './events.ts';
 import {
   folio_end_writeback,
@@ -17,7 +23,13 @@ import {
   folio_trylock,
   folio_unlock,
 } from './folio_lock.ts';
-import { folio_mapped, folio_order } from './large_folio.ts';
+import { can_split_folio, split_folio_to_list } from './folio_split.ts';
+import {
+  folio_mapped,
+  folio_nr_pages,
+  folio_order,
+  folio_test_pmd_mappable,
+} from './large_folio.ts';
 import { isolateAt } from './migrate.ts';
 import { VM_EXEC, VM_LOCKED } from './mm.ts';
 import {
@@ -47,7 +59,7 @@ import {
 } from './page-flags.ts';
 import { folio_clear_dirty_for_io, folio_mark_dirty } from './page-writeback.ts';
 import { folio_maybe_dma_pinned, folio_referenced } from './rmap.ts';
-import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap_unmap.ts';
+import { TTU_BATCH_FLUSH, TTU_SPLIT_HUGE_PMD, TTU_SYNC, try_to_unmap } from './rmap_unmap.ts';
 import { shmem_writeout } from './shmem_swap.ts';
 import { folio_putback_lru } from './swap.ts';
 import { folio_is_file_lru } from './swap_lru.ts';
@@ -99,7 +111,7 @@ function* folio_check_references(folio: folio): K<number> {
  */
 function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
   // is_page_cache_freeable(): isolation and cache.
-  if (folio_ref_count(folio) !== 2) {
+  if (folio_ref_count(folio) !== 1 + folio_nr_pages(folio)) {
     return 'keep';
   }
   if (!folio_clear_dirty_for_io(folio)) {
@@ -124,7 +136,7 @@ function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
   const entry = folio.private;
   folio_start_writeback(folio);
   folio_unlock(folio);
-  writeSwapDevice(entry, folio.content);
+  writeSwapDevice(folio);
   trace_swap_out({ page: folio, entry });
   if (swap_info()?.disk !== 1) {
     endSwapWrite(folio);
@@ -145,17 +157,18 @@ function endSwapWrite(folio: folio): void {
 function __remove_mapping(folio: folio): boolean {
   VM_BUG_ON_FOLIO(!folio_test_locked(folio), folio, '!folio_test_locked(folio)');
   // The isolation's reference and the cache's: anything more is a user that we must not take it from.
-  if (!folio_ref_freeze(folio, 2)) {
+  const refcount = 1 + folio_nr_pages(folio);
+  if (!folio_ref_freeze(folio, refcount)) {
     return false;
   }
   if (folio_test_dirty(folio)) {
-    folio_ref_unfreeze(folio, 2);
+    folio_ref_unfreeze(folio, refcount);
     return false;
   }
   if (folio_test_swapcache(folio)) {
     const swap = folio.private;
     __swap_cache_del_folio(folio, swap);
-    put_swap_folio(swap);
+    put_swap_folio(folio, swap);
   } else {
     __filemap_remove_folio(folio);
   }
@@ -163,7 +176,7 @@ function __remove_mapping(folio: folio): boolean {
 }
 
 /** The ends of shrink_folio_list() for a folio that stays; the lock is dropped where it is held. */
-function keepFolio(folio: folio, activate: boolean, locked: boolean): false {
+function keepFolio(folio: folio, activate: boolean, locked: boolean): 0 {
   if (activate) {
     if (folio_test_swapcache(folio) && (vm_swap_full() || folio_test_mlocked(folio))) {
       folio_free_swap(folio);
@@ -176,16 +189,56 @@ function keepFolio(folio: folio, activate: boolean, locked: boolean): false {
   if (locked) {
     folio_unlock(folio);
   }
-  return false;
+  return 0;
 }
 
 /**
- * mm/vmscan.c: shrink_folio_list() v6.18 for one isolated folio. True: it was freed. False: it stays, and
- * the caller puts it back. `ignore_references`: MADV_PAGEOUT, memory.reclaim.
+ * The part of shrink_folio_list() that gives an anonymous folio swap space. A large one is split when a part of it is
+ * unmapped, or when there is no room for all of it; its other pages join `folio_list`. Preconditions: folio locked.
  */
-export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): K<boolean> {
+function* addToSwap(folio: folio, folio_list: folio[]): K<'added' | 'keep' | 'activate'> {
+  if (folio_maybe_dma_pinned(folio)) {
+    return 'keep';
+  }
+  if (folio_test_large(folio)) {
+    if (!can_split_folio(folio, 1)) {
+      return 'activate';
+    }
+    // What is unmapped can be freed without writing it.
+    if (folio_deferred(folio) && folio_test_partially_mapped(folio)) {
+      if ((yield* split_folio_to_list(folio, folio_list)) !== 0) {
+        return 'activate';
+      }
+    }
+  }
+  if (folio_alloc_swap(folio) !== 0) {
+    if (!folio_test_large(folio)) {
+      return 'activate';
+    }
+    if ((yield* split_folio_to_list(folio, folio_list)) !== 0) {
+      return 'activate';
+    }
+    if (folio_alloc_swap(folio) !== 0) {
+      return 'activate';
+    }
+  }
+  // A clean entry may map a page whose contents are nowhere else.
+  folio_mark_dirty(folio);
+  return 'added';
+}
+
+/**
+ * The loop of mm/vmscan.c: shrink_folio_list() v6.18 for one isolated folio: pages that were freed. 0: it stays, and the
+ * caller puts it back. Pages that a split makes are added to `folio_list`, isolated. `ignore_references`: MADV_PAGEOUT,
+ * memory.reclaim.
+ */
+function* shrinkIsolatedFolio(
+  folio: folio,
+  folio_list: folio[],
+  ignore_references: boolean,
+): K<number> {
   if (!folio_trylock(folio)) {
-    return false;
+    return 0;
   }
   folio_clear(folio, PG_active);
   // folio_evictable().
@@ -206,22 +259,22 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
   if (references === FOLIOREF_KEEP) {
     return keepFolio(folio, false, true);
   }
-  if (folio_test_anon(folio) && folio_test_large(folio)) {
-    // As if it got no swap slots and could not be split (split_folio()).
-    return keepFolio(folio, true, true);
-  }
   if (folio_test_anon(folio) && folio_test_swapbacked(folio) && !folio_test_swapcache(folio)) {
-    if (folio_maybe_dma_pinned(folio)) {
-      return keepFolio(folio, false, true);
+    const swap = yield* addToSwap(folio, folio_list);
+    if (swap !== 'added') {
+      return keepFolio(folio, swap === 'activate', true);
     }
-    if (folio_alloc_swap(folio) !== 0) {
-      return keepFolio(folio, true, true);
-    }
-    // A clean entry may map a page whose contents are nowhere else.
-    folio_mark_dirty(folio);
   }
   if (folio_mapped(folio)) {
-    yield* try_to_unmap(folio, TTU_BATCH_FLUSH);
+    let flags = TTU_BATCH_FLUSH;
+    if (folio_test_pmd_mappable(folio)) {
+      flags |= TTU_SPLIT_HUGE_PMD;
+    }
+    // The lock of the table is taken from the first entry on: no entry that is empty for a moment is missed.
+    if (folio_test_large(folio)) {
+      flags |= TTU_SYNC;
+    }
+    yield* try_to_unmap(folio, flags);
     if (folio_mapped(folio)) {
       return keepFolio(folio, true, true);
     }
@@ -269,8 +322,60 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
     }
   }
   folio_unlock(folio);
+  const nr_pages = folio_nr_pages(folio);
+  folio_unqueue_deferred_split(folio);
   free_frozen_pages(folio, folio_order(folio));
-  return true;
+  return nr_pages;
+}
+
+/** What shrink_folio_list() came to. */
+export interface shrink_result {
+  readonly nr_reclaimed: number;
+  /** struct reclaim_stat. */
+  readonly nr_unqueued_dirty: number;
+  readonly nr_pageout: number;
+  /** Folios that stay, isolated still. */
+  readonly kept: folio[];
+}
+
+/** Dirty and in nobody's hands: left to the flusher threads (folio_check_dirty_writeback()). */
+function isUnqueuedDirty(folio: folio): boolean {
+  if (!folio_is_file_lru(folio) || (folio_test_anon(folio) && !folio_test_swapbacked(folio))) {
+    return false;
+  }
+  return folio_test_dirty(folio) && !folio_test_writeback(folio);
+}
+
+/** Reclaiming this folio means writing it to swap. */
+function needsPageout(folio: folio): boolean {
+  return folio_test_swapbacked(folio) && (folio_test_dirty(folio) || !folio_test_swapcache(folio));
+}
+
+/** mm/vmscan.c: shrink_folio_list() v6.18: reclaims isolated folios, the last of the list first. */
+export function* shrink_folio_list(
+  folios: readonly folio[],
+  ignore_references: boolean,
+): K<shrink_result> {
+  const folio_list = [...folios];
+  const kept: folio[] = [];
+  let nr_reclaimed = 0;
+  let nr_unqueued_dirty = 0;
+  let nr_pageout = 0;
+  for (;;) {
+    const folio = folio_list.pop();
+    if (folio === undefined) {
+      break;
+    }
+    nr_unqueued_dirty += isUnqueuedDirty(folio) ? folio_nr_pages(folio) : 0;
+    const write = needsPageout(folio);
+    const nr = yield* shrinkIsolatedFolio(folio, folio_list, ignore_references);
+    if (nr === 0) {
+      kept.push(folio);
+    }
+    nr_reclaimed += nr;
+    nr_pageout += write ? nr : 0;
+  }
+  return { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept };
 }
 
 /**
@@ -278,13 +383,10 @@ export function* shrinkIsolatedFolio(folio: folio, ignore_references: boolean): 
  * used lately; those that stay go back to the LRU in the end.
  */
 export function* reclaim_pages(folio_list: readonly folio[]): K {
-  const kept: folio[] = [];
   for (const folio of folio_list) {
     folio_clear(folio, PG_active);
-    if (!(yield* shrinkIsolatedFolio(folio, true))) {
-      kept.push(folio);
-    }
   }
+  const { kept } = yield* shrink_folio_list([...folio_list].reverse(), true);
   for (const folio of kept) {
     folio_putback_lru(folio);
   }
@@ -292,18 +394,19 @@ export function* reclaim_pages(folio_list: readonly folio[]): K {
 
 /**
  * Reclaims the folio that task number `task` maps at `address`, as kswapd would when it meets it at the end of the
- * inactive list: a folio that was used since the last look is kept. 1 freed, 0 kept, or a negative errno.
+ * inactive list: a folio that was used since the last look is kept. 1 freed (of a huge page that was split: any of it),
+ * 0 kept, or a negative errno.
  */
 export function* reclaimAt(task: number, address: number): K<number> {
   const folio = isolateAt(task, address);
   if (typeof folio === 'number') {
     return folio;
   }
-  if (yield* shrinkIsolatedFolio(folio, false)) {
-    return 1;
+  const { nr_reclaimed, kept } = yield* shrink_folio_list([folio], false);
+  for (const each of kept) {
+    folio_putback_lru(each);
   }
-  folio_putback_lru(folio);
-  return 0;
+  return nr_reclaimed > 0 ? 1 : 0;
 }
 
 /**

@@ -28,13 +28,8 @@ import { folio_put_testzero, folio_try_get, free_frozen_pages } from './page_all
 import {
   folio_clear,
   folio_set,
-  folio_test_anon,
-  folio_test_dirty,
   folio_test_lru,
   folio_test_mlocked,
-  folio_test_swapbacked,
-  folio_test_swapcache,
-  folio_test_writeback,
   PG_active,
   PG_lru,
   PG_mlocked,
@@ -45,7 +40,7 @@ import { folio_referenced } from './rmap.ts';
 import { folio_putback_lru, lru_add_drain } from './swap.ts';
 import { folio_is_file_lru, lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
 import { get_nr_swap_pages, swap_info } from './swapfile.ts';
-import { shrinkIsolatedFolio } from './vmscan.ts';
+import { shrink_folio_list } from './vmscan.ts';
 import {
   trace_mm_vmscan_direct_reclaim_begin,
   trace_mm_vmscan_direct_reclaim_end,
@@ -285,19 +280,6 @@ function too_many_isolated(file: boolean, sc: scan_control): boolean {
   return taken > inactive >> 3;
 }
 
-/** Dirty and in nobody's hands: left to the flusher threads (folio_check_dirty_writeback()). */
-function isUnqueuedDirty(folio: folio): boolean {
-  if (!folio_is_file_lru(folio) || (folio_test_anon(folio) && !folio_test_swapbacked(folio))) {
-    return false;
-  }
-  return folio_test_dirty(folio) && !folio_test_writeback(folio);
-}
-
-/** Reclaiming this folio means writing it to swap. */
-function needsPageout(folio: folio): boolean {
-  return folio_test_swapbacked(folio) && (folio_test_dirty(folio) || !folio_test_swapcache(folio));
-}
-
 /** mm/vmscan.c: shrink_inactive_list() v6.18. Number of pages reclaimed. */
 export function* shrink_inactive_list(
   nr_to_scan: number,
@@ -314,21 +296,9 @@ export function* shrink_inactive_list(
   if (nr_taken === 0) {
     return 0;
   }
-  const kept: folio[] = [];
-  let nr_reclaimed = 0;
-  let nr_unqueued_dirty = 0;
-  let nr_pageout = 0;
-  for (const folio of folios) {
-    const nr_pages = folio_nr_pages(folio);
-    nr_unqueued_dirty += isUnqueuedDirty(folio) ? nr_pages : 0;
-    const write = needsPageout(folio);
-    if (yield* shrinkIsolatedFolio(folio, false)) {
-      nr_reclaimed += nr_pages;
-      nr_pageout += write ? nr_pages : 0;
-    } else {
-      kept.push(folio);
-    }
-  }
+  // Oldest first.
+  const result = yield* shrink_folio_list([...folios].reverse(), false);
+  const { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept } = result;
   move_folios_to_lru(kept);
   mod_isolated(file, -nr_taken);
   lru_note_cost(file, nr_pageout, nr_scanned - nr_reclaimed);

@@ -82,7 +82,7 @@ function __remove_mapping(page: page): boolean {
   if (folio_test_swapcache(page)) {
     const swap = page.private;
     __swap_cache_del_folio(page, swap);
-    put_swap_folio(swap);
+    put_swap_folio(page, swap);
   } else {
     __filemap_remove_folio(page);
   }
@@ -143,7 +143,7 @@ function* shrinkPage(page: page): K<boolean> {
       const entry = page.private;
       folio_start_writeback(page);
       folio_unlock(page);
-      writeSwapDevice(entry, page.content);
+      writeSwapDevice(page);
       trace_swap_out({ page, entry });
       folio_end_writeback(page);
       if (!folio_trylock(page)) {

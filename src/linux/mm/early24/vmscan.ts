@@ -107,7 +107,7 @@ export function* refill_inactive_scan(): K {
 function launder(page: page): void {
   if (folio_test_dirty(page)) {
     folio_clear(page, PG_dirty);
-    writeSwapDevice(page.private, page.content);
+    writeSwapDevice(page);
     trace_swap_out({ page, entry: page.private });
   }
 }

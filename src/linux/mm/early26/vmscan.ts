@@ -67,7 +67,7 @@ function removeFromCache(page: page): boolean {
   if (folio_test_swapcache(page)) {
     const swap = page.private;
     __swap_cache_del_folio(page, swap);
-    put_swap_folio(swap);
+    put_swap_folio(page, swap);
   } else {
     __filemap_remove_folio(page);
   }
@@ -83,7 +83,7 @@ function writeSwapPage(page: page): void {
   }
   folio_start_writeback(page);
   folio_unlock(page);
-  writeSwapDevice(entry, page.content);
+  writeSwapDevice(page);
   trace_swap_out({ page, entry });
   folio_end_writeback(page);
 }

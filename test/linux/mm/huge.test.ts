@@ -1,0 +1,437 @@
+/** Huge pages: what splitting, swapping, collapsing, pinning and freeing them does, as v6.18 has it. */
+import { describe, expect, test } from 'vitest';
+import { judge } from '../../../src/check/judges.ts';
+import { mmOfTask } from '../../../src/linux/describe.ts';
+import { first_deferred_folio, folio_deferred } from '../../../src/linux/mm/deferred_split.ts';
+import {
+  folio_entire_mapcount,
+  folio_large_mapcount,
+  folio_nr_pages,
+  folio_nr_pages_mapped,
+  folio_pincount,
+} from '../../../src/linux/mm/large_folio.ts';
+import { NODE_DATA } from '../../../src/linux/mm/node.ts';
+import { page_folio } from '../../../src/linux/mm/page_alloc.ts';
+import {
+  folio_test_large,
+  folio_test_locked,
+  folio_test_swapcache,
+  PageAnonExclusive,
+} from '../../../src/linux/mm/page-flags.ts';
+import {
+  lookupHugePmd,
+  lookupPte,
+  pte_is_swap_entry,
+  pte_page,
+  pte_present,
+  pte_special,
+  pte_to_swp_entry,
+  pte_write,
+  ptep_get,
+} from '../../../src/linux/mm/pgtable.ts';
+import { swap_info } from '../../../src/linux/mm/swapfile.ts';
+import { type folio, mem_map, type mm_struct } from '../../../src/linux/mm_types.ts';
+import { ENDLESS } from '../../../src/sim/cpu.ts';
+import type { Machine } from '../../../src/sim/machine.ts';
+import {
+  begin,
+  bootTest,
+  call,
+  findings,
+  settle,
+  spawnInit,
+  spawnKernelThread,
+} from '../driver.ts';
+
+const PAGE = 4096;
+const HUGE = 512 * PAGE;
+const P = 0x10_0000_0000;
+const at = (page: number): number => P + page * PAGE;
+const [MADV_FREE, MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_PAGEOUT, MADV_COLLAPSE] = [
+  8, 4, 14, 15, 21, 25,
+];
+const [EAGAIN, EBUSY, ENOENT, EINVAL] = [11, 16, 2, 22];
+
+class World {
+  readonly m: Machine;
+  readonly a: number;
+  readonly kernel: number;
+
+  constructor(swapPages = 2200, memoryPages = 6144) {
+    this.m = bootTest({ memoryPages, swapPages });
+    this.a = spawnInit(this.m, 'A');
+    this.kernel = spawnKernelThread(this.m, 'kernel');
+  }
+
+  /** Maps blocks and writes the first page of each. */
+  huge(blocks = 1): this {
+    call(this.m, this.a, 'mmap', [P, blocks * HUGE, 3, 0x32, -1, 0]);
+    call(this.m, this.a, 'madvise', [P, blocks * HUGE, MADV_HUGEPAGE]);
+    for (let i = 0; i < blocks; i++) call(this.m, this.a, 'store', [P + i * HUGE, 1 + i]);
+    settle(this.m);
+    return this;
+  }
+
+  mm(task = this.a): mm_struct {
+    return mmOfTask(this.m, task) as mm_struct;
+  }
+
+  do(name: string, ...args: unknown[]): number {
+    const result = call(this.m, this.a, name, args);
+    this.check(name);
+    return result;
+  }
+
+  /** An operation of a kernel task on what process A maps at a page. */
+  aim(name: string, page = 0, ...more: unknown[]): number {
+    const result = call(this.m, this.kernel, name, [this.a, at(page), ...more]);
+    this.check(name);
+    return result;
+  }
+
+  fork(): number {
+    this.do('fork');
+    return this.m.taskCount();
+  }
+
+  load(page: number, task = this.a): number {
+    return call(this.m, task, 'load', [at(page)]);
+  }
+
+  pmd(task = this.a): number {
+    const word = lookupHugePmd(this.mm(task), P);
+    return word === 0 ? 0 : ptep_get(word);
+  }
+
+  pte(page: number, task = this.a): number {
+    const word = lookupPte(this.mm(task), at(page));
+    return word === 0 ? 0 : ptep_get(word);
+  }
+
+  /** The folio that the first block is mapped to, by its huge entry or the entry of a page. */
+  folio(page = 0, task = this.a): folio {
+    const pmd = this.pmd(task);
+    return page_folio(pmd !== 0 ? pte_page(pmd) : pte_page(this.pte(page, task)));
+  }
+
+  check(what: string): void {
+    expect(findings(this.m), what).toEqual([]);
+    expect(judge(this.m, 'operation-end'), what).toEqual([]);
+  }
+}
+
+const pages = Array.from({ length: 512 }, (_, i) => i);
+
+describe('__split_huge_pmd', () => {
+  test('maps every page of the folio by itself, exclusive and writable as the entry was', () => {
+    const w = new World().huge();
+    const folio = w.folio();
+    expect([folio_entire_mapcount(folio), folio_large_mapcount(folio)]).toEqual([1, 1]);
+    const tables = w.mm().pgtables_bytes;
+    expect(w.do('mprotect', at(511), PAGE, 1)).toBe(0);
+    expect(w.pmd()).toBe(0);
+    expect(folio_nr_pages(folio)).toBe(512);
+    expect(folio._refcount).toBe(512);
+    expect(folio_entire_mapcount(folio)).toBe(0);
+    expect([folio_large_mapcount(folio), folio_nr_pages_mapped(folio)]).toEqual([512, 512]);
+    expect(pages.every((i) => pte_page(w.pte(i)).pfn === folio.pfn + i)).toBe(true);
+    expect(pages.every((i) => PageAnonExclusive(mem_map.at(folio.pfn + i)))).toBe(true);
+    expect(pages.map((i) => pte_write(w.pte(i)))).toEqual(pages.map((i) => i < 511));
+    // The table was there all the time, for this.
+    expect(w.mm().pgtables_bytes).toBe(tables);
+  });
+
+  test('of a shared folio makes nobody exclusive', () => {
+    const w = new World().huge();
+    const b = w.fork();
+    const folio = w.folio();
+    call(w.m, b, 'store', [at(3), 9]);
+    w.check('the child has copied a page');
+    expect(w.pmd()).not.toBe(0);
+    expect([folio_entire_mapcount(folio), folio_large_mapcount(folio)]).toEqual([1, 512]);
+    expect(pages.some((i) => PageAnonExclusive(mem_map.at(folio.pfn + i)))).toBe(false);
+    expect([w.load(3), w.load(3, b), w.load(0, b)]).toEqual([0, 9, 1]);
+  });
+
+  test('of the huge zero page maps the small one', () => {
+    const w = new World();
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    w.do('load', P);
+    expect(w.mm().rss_anon).toBe(0);
+    w.do('mprotect', P, PAGE, 1);
+    expect(pages.every((i) => pte_special(w.pte(i)))).toBe(true);
+  });
+});
+
+describe('split_folio', () => {
+  test('leaves 512 pages of their own, mapped as before, and zeros to the zero page', () => {
+    const w = new World().huge();
+    w.do('store', at(7), 7);
+    const head = w.folio();
+    expect(w.aim('split')).toBe(0);
+    expect(folio_test_large(head)).toBe(false);
+    expect([w.pte(0), w.pte(7)].map((pte) => pte_page(pte).pfn)).toEqual([head.pfn, head.pfn + 7]);
+    expect([head._refcount, head._mapcount]).toEqual([1, 0]);
+    // RMP_USE_SHARED_ZEROPAGE: what was never written needs no page.
+    expect(pages.filter((i) => !pte_special(w.pte(i)))).toEqual([0, 7]);
+    expect(w.mm().rss_anon).toBe(2);
+    expect([w.load(0), w.load(7), w.load(8)]).toEqual([1, 7, 0]);
+  });
+
+  test('keeps every page of an mlocked one', () => {
+    const w = new World().huge();
+    w.do('mlock', P, HUGE);
+    expect(w.aim('split')).toBe(0);
+    expect(pages.filter((i) => pte_special(w.pte(i)))).toEqual([]);
+    expect(w.mm().rss_anon).toBe(512);
+  });
+
+  test('in all processes that share it', () => {
+    const w = new World().huge();
+    const b = w.fork();
+    expect(w.aim('split')).toBe(0);
+    expect(pte_page(w.pte(0)).pfn).toBe(pte_page(w.pte(0, b)).pfn);
+    expect(pte_page(w.pte(0))._mapcount + 1).toBe(2);
+    expect(pte_write(w.pte(0))).toBe(false);
+  });
+
+  test('frees at once what nobody maps any more', () => {
+    const w = new World().huge();
+    w.do('mlock', P, HUGE);
+    const used = NODE_DATA().used_pages;
+    w.do('munmap', at(256), 256 * PAGE);
+    settle(w.m);
+    expect(NODE_DATA().used_pages).toBe(used);
+    expect(w.aim('split')).toBe(0);
+    expect(NODE_DATA().used_pages).toBe(used - 256);
+  });
+
+  test('is refused while somebody has a reference, and for what is not huge', () => {
+    const w = new World().huge();
+    w.aim('pin', 0);
+    expect(w.aim('split')).toBe(-EBUSY);
+    expect(w.pmd()).not.toBe(0);
+    w.aim('unpin', 0);
+    expect(w.aim('split')).toBe(0);
+    expect(w.aim('split')).toBe(-EINVAL);
+    expect(w.aim('split', 4096)).toBe(-ENOENT);
+  });
+});
+
+describe('the queue of deferred splits', () => {
+  test('has every new huge page, and marks one of which a part is unmapped', () => {
+    const w = new World().huge(2);
+    expect(NODE_DATA().split_queue_len).toBe(2);
+    const folio = w.folio();
+    expect(first_deferred_folio()).toBe(folio);
+    w.do('munmap', at(0), PAGE);
+    expect(folio_deferred(folio)).toBe(true);
+    w.do('munmap', P, 2 * HUGE);
+    expect(NODE_DATA().split_queue_len).toBe(0);
+  });
+});
+
+describe('shrink_folio_list', () => {
+  test('swaps a huge page out as a whole, to one cluster of the area', () => {
+    const w = new World().huge();
+    w.do('store', at(5), 5);
+    const { used_pages } = NODE_DATA();
+    expect(w.do('madvise', P, HUGE, MADV_PAGEOUT)).toBe(0);
+    expect(NODE_DATA().used_pages).toBe(used_pages - 512);
+    const slots = pages.map((i) => pte_to_swp_entry(w.pte(i)));
+    expect(pages.every((i) => pte_is_swap_entry(w.pte(i)))).toBe(true);
+    expect((slots[0] as number) % 512).toBe(0);
+    expect(slots).toEqual(pages.map((i) => (slots[0] as number) + i));
+    expect([w.mm().rss_anon, w.mm().rss_swap]).toEqual([0, 512]);
+    // It comes back page by page: no readahead.
+    expect([w.load(5), w.load(0), w.load(6)]).toEqual([5, 1, 0]);
+    expect(w.mm().rss_swap).toBe(509);
+  });
+
+  test('splits it when no cluster is free, and swaps its pages', () => {
+    // One cluster, of which the header takes the first slot.
+    const w = new World(511).huge();
+    w.do('store', at(5), 5);
+    expect(w.do('madvise', P, HUGE, MADV_PAGEOUT)).toBe(0);
+    expect([w.mm().rss_anon, w.mm().rss_swap]).toEqual([0, 2]);
+    expect(pages.filter((i) => pte_is_swap_entry(w.pte(i)))).toEqual([0, 5]);
+    expect([w.load(0), w.load(5), w.load(9)]).toEqual([1, 5, 0]);
+  });
+
+  test('splits one that is partly unmapped right away, which frees the rest without writing it', () => {
+    const w = new World().huge();
+    for (const i of pages) call(w.m, w.a, 'store', [at(i), 1 + (i % 200)]);
+    w.do('munmap', at(256), 256 * PAGE);
+    expect(w.do('madvise', P, 256 * PAGE, MADV_PAGEOUT)).toBe(0);
+    expect(swap_info()?.inuse_pages).toBe(256);
+    expect(w.mm().rss_swap).toBe(256);
+    expect(w.load(255)).toBe(1 + (255 % 200));
+  });
+
+  test('keeps it without swap', () => {
+    const w = new World(0).huge();
+    expect(w.do('madvise', P, HUGE, MADV_PAGEOUT)).toBe(0);
+    expect(w.mm().rss_anon).toBe(1);
+    expect(w.load(0)).toBe(1);
+  });
+
+  test('keeps one that a device has pinned, and one that is mlocked', () => {
+    const w = new World().huge(2);
+    w.aim('pin', 0);
+    w.do('madvise', P, HUGE, MADV_PAGEOUT);
+    expect(w.pmd()).not.toBe(0);
+    w.aim('unpin', 0);
+    w.do('mlock', P, HUGE);
+    w.aim('reclaim', 0);
+    expect(w.pmd()).not.toBe(0);
+  });
+
+  test('drops a huge page after MADV_FREE, unless it was written again', () => {
+    const w = new World().huge(2);
+    const { used_pages } = NODE_DATA();
+    w.do('madvise', P, 2 * HUGE, MADV_FREE);
+    w.do('store', at(512), 9);
+    expect(w.aim('reclaim', 0)).toBe(1);
+    expect(w.pmd()).toBe(0);
+    expect(NODE_DATA().used_pages).toBe(used_pages - 512);
+    expect(w.load(0)).toBe(0);
+    w.aim('reclaim', 512);
+    expect(w.load(512)).toBe(9);
+  });
+});
+
+describe('do_swap_page', () => {
+  test('maps all pages of a huge page that is still in the swap cache at once', () => {
+    const w = new World().huge();
+    w.do('store', at(5), 5);
+    const folio = w.folio();
+    expect(w.aim('reclaim')).toBe(0);
+    begin(w.m, w.kernel, 'reclaim', [w.a, P]);
+    // Until the folio is unlocked for writing: out of all page tables, and in the swap cache.
+    while (!folio_test_swapcache(folio) || folio_test_locked(folio)) w.m.run(w.kernel, 0, null);
+    expect(folio_large_mapcount(folio)).toBe(0);
+    expect(w.load(5)).toBe(5);
+    expect([folio_large_mapcount(folio), w.mm().rss_anon, w.mm().rss_swap]).toEqual([512, 512, 0]);
+    expect(pages.every((i) => pte_page(w.pte(i)).pfn === folio.pfn + i)).toBe(true);
+    w.m.run(w.kernel, ENDLESS, null);
+    w.check('reclaim gives up');
+    expect(w.do('store', at(9), 9)).toBe(0);
+    expect([w.load(0), w.load(9)]).toEqual([1, 9]);
+  });
+
+  test('splits a huge page of the swap cache into pages that are in it', () => {
+    const w = new World().huge();
+    w.do('store', at(5), 5);
+    const folio = w.folio();
+    expect(w.aim('reclaim')).toBe(0);
+    begin(w.m, w.kernel, 'reclaim', [w.a, P]);
+    while (!folio_test_swapcache(folio) || folio_test_locked(folio)) w.m.run(w.kernel, 0, null);
+    w.load(5);
+    w.m.run(w.kernel, ENDLESS, null);
+    expect(folio_test_swapcache(folio)).toBe(true);
+    const slot = folio.private;
+    settle(w.m);
+    expect(w.aim('split')).toBe(0);
+    const page = mem_map.at(folio.pfn + 5);
+    expect([page.private, folio_test_swapcache(page)]).toEqual([slot + 5, true]);
+    expect([w.load(0), w.load(5)]).toEqual([1, 5]);
+  });
+});
+
+describe('pins', () => {
+  test('are counted beside the references of a huge page, one each', () => {
+    const w = new World().huge();
+    const folio = w.folio();
+    const references = folio._refcount;
+    for (const page of [0, 1, 511]) expect(w.aim('pin', page)).toBe(1);
+    expect([folio_pincount(folio), folio._refcount - references]).toEqual([3, 3]);
+    expect(w.do('pin', w.a, at(4))).toBe(1);
+    expect(folio_pincount(folio)).toBe(4);
+    for (const page of [0, 1, 511, 4]) expect(w.aim('unpin', page)).toBe(0);
+    expect([folio_pincount(folio), folio._refcount]).toEqual([0, references]);
+  });
+
+  test('make fork copy the page that is pinned, of a huge page that is split for it', () => {
+    const w = new World().huge();
+    w.aim('pin', 3);
+    const b = w.fork();
+    expect(w.pmd()).toBe(0);
+    const pinned = w.folio(3);
+    expect(pte_page(w.pte(3)).pfn).toBe(pinned.pfn + 3);
+    expect(w.folio(3, b)).not.toBe(pinned);
+    call(w.m, w.kernel, 'device_store', [w.a, at(3), 8]);
+    expect([w.load(3), w.load(3, b)]).toEqual([8, 0]);
+  });
+
+  test('keep MADV_COLLAPSE away from a page', () => {
+    const w = new World().huge();
+    w.aim('split');
+    w.do('store', at(1), 1);
+    w.aim('pin', 1);
+    expect(w.do('madvise', P, HUGE, MADV_COLLAPSE)).toBe(-EAGAIN);
+    w.aim('unpin', 1);
+    expect(w.do('madvise', P, HUGE, MADV_COLLAPSE)).toBe(0);
+    expect([w.load(0), w.load(1), w.load(2)]).toEqual([1, 1, 0]);
+  });
+
+  test('for reading take the huge zero page as it is', () => {
+    const w = new World();
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    w.do('load', P);
+    expect(w.aim('pin', 9, 0)).toBe(1);
+    expect(w.aim('unpin', 9)).toBe(0);
+    expect(w.aim('pin', 9, 1)).toBe(1);
+    expect(w.mm().rss_anon).toBe(512);
+    expect(w.aim('unpin', 9)).toBe(0);
+  });
+});
+
+describe('collapse', () => {
+  test('makes one huge page of what khugepaged may take', () => {
+    const w = new World();
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('store', P, 3, 4 * PAGE);
+    expect(w.aim('collapse')).toBe(-EINVAL);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    settle(w.m);
+    expect(w.aim('collapse')).toBe(0);
+    expect(pte_present(w.pmd())).toBe(true);
+    expect([w.load(3), w.load(4)]).toEqual([3, 0]);
+    expect(w.mm().rss_anon).toBe(512);
+    w.do('madvise', P, HUGE, MADV_NOHUGEPAGE);
+    expect(w.aim('collapse')).toBe(-EINVAL);
+  });
+
+  test('leaves alone what nobody uses, and what is shared or swapped out for the most part', () => {
+    const w = new World();
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('store', P, 3, 400 * PAGE);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    settle(w.m);
+    const b = w.fork();
+    // 400 of at most 256 shared pages.
+    expect(w.aim('collapse')).toBe(-EINVAL);
+    call(w.m, b, 'exit_group', [0]);
+    w.do('madvise', P, 65 * PAGE, MADV_PAGEOUT);
+    expect(w.mm().rss_swap).toBe(65);
+    // 65 of at most 64 in swap.
+    expect(w.aim('collapse')).toBe(-EINVAL);
+    expect(w.load(0)).toBe(3);
+    settle(w.m);
+    expect(w.aim('collapse')).toBe(0);
+    expect([w.mm().rss_anon, w.mm().rss_swap]).toEqual([512, 0]);
+    expect(w.load(64)).toBe(3);
+  });
+});
+
+describe('MADV_DONTNEED', () => {
+  test('of a part unmaps it and leaves the rest of the folio', () => {
+    const w = new World().huge();
+    w.do('store', at(300), 3);
+    w.do('madvise', P, 256 * PAGE, MADV_DONTNEED);
+    expect(w.mm().rss_anon).toBe(256);
+    expect([w.load(0), w.load(300)]).toEqual([0, 3]);
+  });
+});
