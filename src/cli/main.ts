@@ -1,6 +1,7 @@
 /** The command line. One file per command in commands/; this one only assembles them. */
 import yargs from 'yargs';
 import { commandsCommand } from './commands/commands.ts';
+import { compareCommand } from './commands/compare.ts';
 import { conformCommand } from './commands/conform.ts';
 import { eventsCommand } from './commands/events.ts';
 import { kernelsCommand } from './commands/kernels.ts';
@@ -36,6 +37,7 @@ async function main(args: readonly string[]): Promise<void> {
     .completion('completion', 'print a shell completion script')
     .command(tuiCommand)
     .command(runCommand)
+    .command(compareCommand)
     .command(conformCommand)
     .command(kernelsCommand)
     .command(scenariosCommand)

@@ -1,5 +1,6 @@
 /** The options that commands share. */
 import type { Argv } from 'yargs';
+import { readNumber } from '../scenario/lex.ts';
 import { UsageError } from './files.ts';
 import type { ColorChoice } from './output.ts';
 
@@ -11,11 +12,28 @@ export interface CommonOptions {
   readonly without: readonly string[] | undefined;
   readonly seed: number | undefined;
   readonly schedule: string | undefined;
+  /** As written: `N=10`. */
+  readonly param: readonly string[] | undefined;
   readonly touch: 'none' | 'first' | 'writable' | 'all' | undefined;
   readonly json: boolean;
   readonly color: ColorChoice;
   readonly ascii: boolean;
   readonly quiet: boolean;
+}
+
+/** The numbers of `--param NAME=NUMBER`. Throws UsageError. */
+export function paramsOf(words: readonly string[] | undefined): ReadonlyMap<string, number> {
+  const params = new Map<string, number>();
+  for (const word of words ?? []) {
+    const [, name = '', digits = ''] = /^([A-Za-z_]\w*)=(.+)$/.exec(word) ?? [];
+    const value = readNumber(digits);
+    if (name === '' || typeof value !== 'number') {
+      throw new UsageError(`--param takes NAME=NUMBER, not ${word}`);
+    }
+    if (params.has(name)) throw new UsageError(`--param ${name} is given twice`);
+    params.set(name, value);
+  }
+  return params;
 }
 
 export function withOutput<T>(argv: Argv<T>) {
@@ -63,6 +81,12 @@ export function withScenario<T>(argv: Argv<T>) {
       type: 'string',
       requiresArg: true,
       describe: 'the interleaving of races, as printed before',
+    })
+    .option('param', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'value of a parameter of the scenario: N=10',
     })
     .option('touch', {
       choices: ['none', 'first', 'writable', 'all'] as const,

@@ -55,6 +55,7 @@ function replay(
   const words = ['rmapdbg', 'run', session.options.file, '--kernel', session.kernel];
   for (const name of args.patch ?? []) words.push('--patch', name);
   for (const name of args.without ?? []) words.push('--without', name);
+  for (const word of args.param ?? []) words.push('--param', word);
   words.push('--schedule', schedule);
   return { schedule, command: words.map(quoted).join(' ') };
 }

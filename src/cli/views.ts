@@ -20,7 +20,7 @@ const views: Readonly<Record<string, (session: Session, rest: string) => unknown
   locks: (session) => session.locks(),
   tasks: (session) => session.tasks(),
   walk: (session) => session.walks().at(-1) ?? null,
-  costs: (session) => session.walks(),
+  costs: (session) => session.costs(),
   findings: (session) => session.findings(),
   locals: (session) => session.source().locals,
   events: lastEvents,

@@ -2,7 +2,7 @@
 import { allEvents } from '../sim/event.ts';
 import { CommandError } from './command-table.ts';
 import type { Session } from './session.ts';
-import type { PageRowView, WalkView } from './view.ts';
+import type { CostView, PageRowView, Spread, WalkCost, WalkView } from './view.ts';
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
 
@@ -144,6 +144,32 @@ export function walkLines(walk: WalkView): string[] {
   return lines;
 }
 
+function spread({ min, mean, max }: Spread): string {
+  return `${min} / ${Math.round(mean * 100) / 100} / ${max}`;
+}
+
+function walkCost({ purpose, visits, hits, wasted, ptes }: WalkCost): string {
+  return `${purpose.padEnd(24)} walks ${visits.count} visits ${spread(visits)} hits ${hits} wasted ${wasted} PTEs ${ptes}`;
+}
+
+/** What the reverse mapping has cost so far. */
+function costLines(view: CostView): string[] {
+  const { forks } = view;
+  return [
+    walkCost(view.walks),
+    ...view.byPurpose.map((each) => `  ${walkCost(each)}`),
+    ...view.locks
+      .filter((lock) => lock.rmap)
+      .map(
+        ({ cls, taken, contended, held }) =>
+          `${cls.padEnd(24)} taken ${taken} waited ${contended} held ${spread(held)} steps`,
+      ),
+    `${'forks'.padEnd(24)} ${forks.steps.count}, steps ${spread(forks.steps)}, links ${spread(forks.links)}, locks ${spread(forks.locks)}`,
+    ...view.objects.map((o) => `${o.name.padEnd(24)} ${o.count} objects, ${o.bytes} bytes`),
+    `${'rmap objects'.padEnd(24)} ${view.bytes} bytes, ${Math.round(view.bytesPerPage)} a page, ${Math.round(view.bytesPerVma)} a VMA (${view.pages} pages, ${view.vmas} VMAs)`,
+  ];
+}
+
 function walk(session: Session): void {
   const last = session.walks().at(-1);
   if (last === undefined) session.print('no reverse-map walk yet');
@@ -151,6 +177,7 @@ function walk(session: Session): void {
 }
 
 function costs(session: Session): void {
+  for (const line of costLines(session.costs().here)) session.print(line);
   for (const w of session.walks()) {
     session.print(
       `walk ${w.id} ${w.purpose.padEnd(24)} visited ${w.visited} hits ${w.hits} wasted ${w.wasted} ptes ${w.ptes} locks ${w.locksTaken} steps ${w.steps}`,

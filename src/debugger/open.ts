@@ -1,18 +1,18 @@
 /** From a scenario's text to a session. */
 
-import { hashText } from '../base/hash.ts';
 import { judge } from '../check/judges.ts';
 import { bootMachine, DEFAULT_BRK, spawnInit, spawnKernelThread } from '../linux/boot.ts';
-import { selectKernel } from '../linux/kernels.ts';
+import { kernelNames, selectKernel } from '../linux/kernels.ts';
 import { DEFAULT_MAX_MAP_COUNT } from '../linux/mm/mm.ts';
 import type { Scenario } from '../scenario/ast.ts';
 import type { ScenarioError } from '../scenario/errors.ts';
 import { loadScenario } from '../scenario/load.ts';
-import { ScenarioRun } from '../scenario/run.ts';
+import { ScenarioRun, scenarioHash } from '../scenario/run.ts';
 import type { TouchPolicy } from '../scenario/trace-run.ts';
 import { eventLog } from '../sim/event.ts';
 import type { Machine, Operation } from '../sim/machine.ts';
 import { plannedChoices, refuseMismatch, type Schedule, ScheduleError } from '../sim/schedule.ts';
+import { type ComparedRun, compareKernels, kernelsToCompare } from './compare.ts';
 import { Session } from './session.ts';
 import type { SessionFiles } from './session-options.ts';
 
@@ -32,6 +32,24 @@ export interface OpenOptions {
    * its session only goes forward.
    */
   readonly forwardOnly?: boolean;
+  /** When the judges look at a script: after each operation (default), or after the last one. */
+  readonly judge?: 'each' | 'end';
+  /** Values of the scenario's parameters that differ from its header. Throws ParamError for one it has not. */
+  readonly params?: ReadonlyMap<string, number>;
+}
+
+/** A parameter that the scenario does not have: a mistake of the user's. */
+export class ParamError extends Error {
+  override readonly name = 'ParamError';
+}
+
+function refuseUnknownParams(scenario: Scenario, params: ReadonlyMap<string, number>): void {
+  const known = scenario.header.params.map(({ name }) => name);
+  for (const name of params.keys()) {
+    if (known.includes(name)) continue;
+    const there = known.length === 0 ? 'it has no param line' : `it has ${known.join(', ')}`;
+    throw new ParamError(`the scenario has no parameter ${name}; ${there}`);
+  }
 }
 
 /** A scenario that could not be read: every error found, in order of line. */
@@ -101,8 +119,10 @@ function report(machine: Machine): void {
 /** Reads a scenario and boots it. Throws KernelError for an unknown kernel or feature,
  * ScheduleError for a schedule of another scenario or kernel. */
 export function openSession(text: string, options: OpenOptions): Session | OpenFailure {
-  const { scenario, errors } = loadScenario(text, { file: options.file });
+  const params = options.params ?? new Map();
+  const { scenario, errors } = loadScenario(text, { file: options.file, params });
   if (errors.length > 0) return { errors };
+  refuseUnknownParams(scenario, params);
   const kernel = options.kernel ?? scenario.header.kernels?.kernels[0]?.text ?? DEFAULT_KERNEL;
   const trace = scenario.origin === 'trace';
   const memory = configNumber(scenario, 'memory', trace ? TRACE_MEMORY : SCRIPT_MEMORY);
@@ -116,7 +136,33 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
       ? { mmapBase: configNumber(scenario, 'arena_end', 0) }
       : {}),
   };
+  // A schedule belongs to one kernel.
+  const { schedule: _, ...unscheduled } = options;
+  const compare = (kernels: readonly string[]): readonly ComparedRun[] => {
+    const asked = kernelsToCompare(
+      kernels,
+      scenario.header.kernels?.kernels.map((word) => word.text) ?? [],
+      kernelNames(),
+    );
+    const work = compareKernels(
+      (name, more, judge) =>
+        openSession(text, {
+          ...unscheduled,
+          kernel: name,
+          params: new Map([...params, ...more]),
+          judge,
+          stopOnFinding: false,
+        }),
+      asked,
+      null,
+    );
+    for (;;) {
+      const { value, done } = work.next();
+      if (done === true) return value;
+    }
+  };
   const session = new Session({
+    compare,
     title: scenario.header.title?.text ?? options.file,
     file: options.file,
     kernel,
@@ -125,7 +171,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
     ...(options.files === undefined ? {} : { files: options.files }),
     boot: (name) => {
       if (options.schedule !== undefined) {
-        const refusal = refuseMismatch(options.schedule, name, hashText(text));
+        const refusal = refuseMismatch(options.schedule, name, scenarioHash(scenario));
         if (refusal !== null) throw new ScheduleError('mismatch', refusal);
       }
       const machine = bootMachine({
@@ -145,6 +191,7 @@ export function openSession(text: string, options: OpenOptions): Session | OpenF
         spawnKernelThread: (thread) => spawnKernelThread(machine, thread),
         operationDone: (last) => {
           if (long) forgetOperations(machine);
+          if (!last && options.judge === 'end') return false;
           if (trace && !last && !isJudged(machine.operations.length)) return false;
           report(machine);
           return true;

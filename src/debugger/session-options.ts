@@ -1,6 +1,8 @@
 /** What a front end gives to open a session. */
+
 import type { ScenarioRun } from '../scenario/run.ts';
 import type { Machine } from '../sim/machine.ts';
+import type { ComparedRun } from './compare.ts';
 
 /** What makes a session: a machine freshly booted and the driver of its scenario. */
 export interface SessionParts {
@@ -18,6 +20,8 @@ export interface SessionOptions {
   readonly stopOnFinding?: boolean;
   /** Whether events are kept; default true. */
   readonly keepsEvents?: boolean;
+  /** Runs the scenario on these kernels, or on those of its header; absent: `compare` is refused. */
+  readonly compare?: (kernels: readonly string[]) => readonly ComparedRun[];
   /** Files, which only the front end may touch; null or absent: `source` and `screen` are refused. */
   readonly files?: SessionFiles;
 }

@@ -21,8 +21,10 @@ import { breakpointCommands } from './commands/breakpoints.ts';
 import { dataCommands } from './commands/data.ts';
 import { runningCommands } from './commands/running.ts';
 import { sessionCommands } from './commands/session.ts';
+import { type ComparedRun, costsView } from './compare.ts';
 import { completions } from './completions.ts';
 import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
+import { costsOf } from './inspect/costs.ts';
 import { Inspector } from './inspector.ts';
 import { logText } from './log-text.ts';
 import { nextLine } from './next-statement.ts';
@@ -32,6 +34,7 @@ import type { Verb } from './verbs.ts';
 import type {
   AnonVmaView,
   Completion,
+  CostsView,
   EventsView,
   FindingView,
   LocksView,
@@ -93,6 +96,7 @@ export class Session implements SessionView {
   readonly #commandsDone = new Set<number>();
   /** Output of expect and print statements already shown. */
   readonly #statementsDone = new Map<number, number>();
+  #compared: readonly ComparedRun[] = [];
   #pendingCommands: string[] = [];
   /** Lines of `source` that are not executed yet: a verb among them runs first. */
   #script: { readonly text: string; readonly at: string }[] = [];
@@ -685,6 +689,19 @@ export class Session implements SessionView {
 
   walks(): readonly WalkView[] {
     return this.inspector.walks();
+  }
+
+  costs(): CostsView {
+    return costsView(costsOf(this.machine), this.#compared);
+  }
+
+  /** Runs the scenario on other kernels, beside this session. */
+  compare(kernels: readonly string[]): readonly ComparedRun[] {
+    const { compare } = this.options;
+    if (compare === undefined) throw new CommandError('there is nothing to compare here');
+    this.#compared = compare(kernels);
+    this.machine.activate();
+    return this.#compared;
   }
 
   events(first: number, count: number, filter: string): EventsView {

@@ -350,6 +350,74 @@ export interface StatusView {
   readonly marks: readonly { readonly name: string; readonly step: number }[];
 }
 
+/** Smallest, mean, largest and sum of `count` numbers; all 0 of none. */
+export interface Spread {
+  readonly count: number;
+  readonly min: number;
+  readonly mean: number;
+  readonly max: number;
+  readonly total: number;
+}
+
+/** Reverse-map walks of one purpose, or all of them. */
+export interface WalkCost {
+  readonly purpose: string;
+  /** VMAs visited by each walk; `count` is the number of finished walks. */
+  readonly visits: Spread;
+  /** Visits that found at least one page-table entry, and those that found none. */
+  readonly hits: number;
+  readonly wasted: number;
+  readonly ptes: number;
+}
+
+/** The locks of one lockdep class. */
+export interface LockCost {
+  readonly cls: string;
+  /** It belongs to an object of the reverse mapping. */
+  readonly rmap: boolean;
+  readonly taken: number;
+  readonly contended: number;
+  /** Steps (of all tasks) from each acquisition to its release. */
+  readonly held: Spread;
+}
+
+/** What the reverse mapping has cost on one kernel, up to a step. */
+export interface CostView {
+  readonly kernel: string;
+  readonly step: number;
+  readonly walks: WalkCost;
+  readonly byPurpose: readonly WalkCost[];
+  /** Most taken first. */
+  readonly locks: readonly LockCost[];
+  /** Of each fork: its own steps, locks taken, links between a VMA and an anon_vma made. */
+  readonly forks: { readonly steps: Spread; readonly locks: Spread; readonly links: Spread };
+  /** Slab objects of the reverse mapping alive now, in bytes of the real kernel's objects. */
+  readonly objects: readonly {
+    readonly name: string;
+    readonly count: number;
+    readonly bytes: number;
+  }[];
+  readonly bytes: number;
+  /** Page frames that some page table maps, and VMAs. */
+  readonly pages: number;
+  readonly vmas: number;
+  readonly bytesPerPage: number;
+  readonly bytesPerVma: number;
+}
+
+/** Costs here, and of the last comparison of kernels. */
+export interface CostsView {
+  readonly here: CostView;
+  /** By metric; empty before the first `compare`. */
+  readonly compared: readonly {
+    readonly metric: string;
+    readonly doc: string;
+    readonly kernels: readonly { readonly kernel: string; readonly value: number }[];
+  }[];
+  /** Kernels that could not run the scenario, and why. */
+  readonly refused: readonly { readonly kernel: string; readonly why: string }[];
+}
+
 /** One line of command output; the role says what it is, never how it is coloured. */
 export interface OutputLine {
   readonly role: 'text' | 'error' | 'stop' | 'echo' | 'hint';
@@ -393,5 +461,6 @@ export interface SessionView {
   locks(): LocksView;
   /** Oldest first; the last one may be in progress. */
   walks(): readonly WalkView[];
+  costs(): CostsView;
   events(first: number, count: number, filter: string): EventsView;
 }

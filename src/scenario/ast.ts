@@ -11,6 +11,8 @@ export interface Scenario {
   readonly origin: Origin;
   readonly header: Header;
   readonly statements: readonly Statement[];
+  /** Parameters that were given another value than the header's. */
+  readonly given?: ReadonlyMap<string, number>;
   /** What a recorded program tells besides its operations; scripts have none. */
   readonly trace?: TraceFacts;
 }
@@ -24,10 +26,18 @@ export interface Header {
   readonly about: readonly TextLine[];
   readonly kernels?: KernelsLine;
   readonly config: readonly ConfigEntry[];
+  readonly params: readonly ParamEntry[];
   readonly verdicts: readonly VerdictLine[];
 }
 
-export type HeaderLine = TextLine | KernelsLine | ConfigLine | VerdictLine | Comment | Blank;
+export type HeaderLine =
+  | TextLine
+  | KernelsLine
+  | ConfigLine
+  | ParamLine
+  | VerdictLine
+  | Comment
+  | Blank;
 
 /** `title TEXT` or `about TEXT`; several `about` lines make one paragraph. */
 export interface TextLine extends Line {
@@ -45,6 +55,20 @@ export interface KernelsLine extends Line {
 export interface ConfigLine extends Line {
   readonly kind: 'config';
   readonly entries: readonly ConfigEntry[];
+}
+
+/** `param NAME=NUMBER…`: numbers that the one who runs the scenario may change. */
+export interface ParamLine extends Line {
+  readonly kind: 'param';
+  readonly entries: readonly ParamEntry[];
+}
+
+export interface ParamEntry {
+  readonly name: string;
+  /** As written: what the parameter is unless somebody says otherwise. */
+  readonly text: string;
+  readonly value: number;
+  readonly span: Span;
 }
 
 /** `value` is a number for counts (in their unit), sizes and addresses (in bytes), else the word. */
@@ -286,12 +310,14 @@ export function headerOf(lines: readonly HeaderLine[]): Header {
   let kernels: KernelsLine | undefined;
   const about: TextLine[] = [];
   const config: ConfigEntry[] = [];
+  const params: ParamEntry[] = [];
   const verdicts: VerdictLine[] = [];
   for (const line of lines) {
     if (line.kind === 'title') title ??= line;
     else if (line.kind === 'about') about.push(line);
     else if (line.kind === 'kernels') kernels ??= line;
     else if (line.kind === 'config') config.push(...line.entries);
+    else if (line.kind === 'param') params.push(...line.entries);
     else if (line.kind === 'verdict') verdicts.push(line);
   }
   return {
@@ -300,6 +326,7 @@ export function headerOf(lines: readonly HeaderLine[]): Header {
     about,
     ...(kernels ? { kernels } : {}),
     config,
+    params,
     verdicts,
   };
 }

@@ -54,6 +54,7 @@ export const commandWords: readonly string[] = [
   'list',
   'echo',
   'kernel',
+  'compare',
   'diff',
   'explore',
   'screen',

@@ -1,12 +1,19 @@
-/** Header lines: title, about, kernels, config, verdict. */
-import type { ConfigEntry, HeaderLine, Line, Word } from './ast.ts';
+/** Header lines: title, about, kernels, config, param, verdict. */
+import type { ConfigEntry, HeaderLine, Line, ParamEntry, Word } from './ast.ts';
 import { type ErrorText, ScenarioError } from './errors.ts';
 import { isSpace, readNumber, shorten } from './lex.ts';
 import { isEmptyLine, type LogicalLine, lineSpan } from './lines.ts';
 import { type SourceText, type Span, spanInLine } from './source.ts';
 import { didYouMean } from './suggest.ts';
 
-export const headerWords: readonly string[] = ['title', 'about', 'kernels', 'config', 'verdict'];
+export const headerWords: readonly string[] = [
+  'title',
+  'about',
+  'kernels',
+  'config',
+  'param',
+  'verdict',
+];
 
 /** What a `config` key takes: a count, a size or address in bytes, or one of some words. */
 export const configKeys: ReadonlyMap<string, 'count' | 'bytes' | readonly string[]> = new Map<
@@ -72,6 +79,8 @@ export function readHeaderLine(
       return { kind, kernels: values, ...base };
     case 'config':
       return { kind, entries: values.map((word) => readEntry(source, word)), ...base };
+    case 'param':
+      return { kind, entries: values.map((word) => readParam(source, word)), ...base };
     default:
       return { kind: 'verdict', ...readVerdict(source, values, known), ...base };
   }
@@ -82,6 +91,7 @@ const usage: Readonly<Record<string, string>> = {
   about: 'about TEXT',
   kernels: 'kernels NAME…',
   config: 'config KEY=VALUE…',
+  param: 'param NAME=NUMBER…',
   verdict: 'verdict KERNEL…: FINDING…, or verdict KERNEL…: none',
 };
 
@@ -131,6 +141,17 @@ function readEntry(source: SourceText, word: Word): ConfigEntry {
   const message = value?.message ?? `${key} cannot be ${shorten(text)}`;
   const expected = wanted === 'count' ? 'a number' : 'a size such as 64M';
   throw headerError(source, span, { message, expected, hint: value?.hint });
+}
+
+function readParam(source: SourceText, word: Word): ParamEntry {
+  const [, name = '', text = ''] = /^([A-Za-z_]\w*)=(.+)$/.exec(word.text) ?? [];
+  const value = /^[0-9]/.test(text) ? readNumber(text) : undefined;
+  if (typeof value === 'number') return { name, text, value, span: word.span };
+  throw headerError(source, word.span, {
+    message: value?.message ?? `${shorten(word.text)} is no parameter`,
+    expected: 'param NAME=NUMBER…, without blanks around =',
+    hint: value?.hint,
+  });
 }
 
 function readVerdict(

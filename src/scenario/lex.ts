@@ -41,7 +41,7 @@ export interface Segment {
   readonly end: number;
 }
 
-const operators = ['...', '=>', '==', '!=', '<=', '>=', '||', '&&'];
+const operators = ['...', '..', '=>', '==', '!=', '<=', '>=', '||', '&&'];
 
 /** Words of the segments, ended by one `end` token. Linear in their length. */
 export function tokenize(text: string, segments: readonly Segment[]): Token[] {
@@ -70,9 +70,7 @@ function tokenizeSegment(text: string, segment: Segment, tokens: Token[]): void 
     } else if (isDigit(code)) {
       at = pushNumber(text, at, end, spanOf, tokens);
     } else if (isNameStart(code)) {
-      let to = at + 1;
-      while (to < end && isNamePart(text.charCodeAt(to))) to++;
-      at = pushName(text, at, to, end, spanOf, tokens);
+      at = pushName(text, at, nameEnd(text, at, end), end, spanOf, tokens);
     } else if (code === 0x22) {
       at = pushString(text, at, end, spanOf, tokens);
     } else if (code === 0x2f && text.charCodeAt(at + 1) === 0x2a) {
@@ -328,4 +326,22 @@ export function isNameStart(code: number): boolean {
 
 export function isNamePart(code: number): boolean {
   return isNameStart(code) || isDigit(code);
+}
+
+/** Where the name at `at` ends. Inside `repeat` a name may have numbers to be filled in: `C{i-1}`. */
+export function nameEnd(text: string, at: number, end: number): number {
+  let to = at;
+  for (;;) {
+    while (to < end && isNamePart(text.charCodeAt(to))) to++;
+    if (to === at || text[to] !== '{') return to;
+    let close = to + 1;
+    while (close < end && isNumberPart(text.charCodeAt(close))) close++;
+    if (close >= end || close === to + 1 || text[close] !== '}') return to;
+    to = close + 1;
+  }
+}
+
+/** What may stand between the braces of a name: numbers, names, + - * and /. */
+function isNumberPart(code: number): boolean {
+  return isNamePart(code) || code === 0x2a || code === 0x2b || code === 0x2d || code === 0x2f;
 }

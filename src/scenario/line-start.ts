@@ -1,7 +1,7 @@
 /** How a line starts decides what it is. */
 import { isCommandWord } from './command-words.ts';
 import { isHeaderWord } from './header.ts';
-import { isNamePart, isNameStart, isSpace } from './lex.ts';
+import { isNamePart, isNameStart, isSpace, nameEnd } from './lex.ts';
 import type { LogicalLine } from './lines.ts';
 import { type Span, spanInLine } from './source.ts';
 
@@ -51,10 +51,8 @@ export function lineStart(text: string, line: LogicalLine): LineStart | undefine
 
 /** The name at `start`, or ''. */
 export function readWord(text: string, start: number, end: number): string {
-  let at = start;
-  if (at < end && !isNameStart(text.charCodeAt(at))) return '';
-  while (at < end && isNamePart(text.charCodeAt(at))) at++;
-  return text.slice(start, at);
+  if (start < end && !isNameStart(text.charCodeAt(start))) return '';
+  return text.slice(start, nameEnd(text, start, end));
 }
 
 function readHyphenated(text: string, start: number, end: number): string {

@@ -8,7 +8,6 @@ import type {
   Comment,
   HeaderLine,
   Operation,
-  Race,
   RaceStatement,
   Scenario,
   Schedule,
@@ -28,6 +27,7 @@ import { isDigit, shorten, tokenize } from './lex.ts';
 import { isCall, isHeaderLine, type LineStart, lineStart, readWord } from './line-start.ts';
 import { isEmptyLine, type LogicalLine, lineSpan, lineText, logicalLines } from './lines.ts';
 import { readOperation } from './operation.ts';
+import { type Repeat, type Unwritten, type UnwrittenRace, writeOut } from './repeat.ts';
 import { type SourceText, type Span, spanInLine } from './source.ts';
 import { readPrefix } from './strace-line.ts';
 import { nearestName } from './suggest.ts';
@@ -36,6 +36,8 @@ import { isSystemCall } from './syscalls.ts';
 export interface ParseOptions extends KnownNames {
   /** The text's name in errors. */
   readonly file?: string;
+  /** Parameters that shall have another value than the header says. */
+  readonly params?: ReadonlyMap<string, number>;
 }
 
 export interface ParseResult {
@@ -66,7 +68,9 @@ export function parseStatement(text: string, file = '<prompt>'): Statement | und
   for (const line of logicalLines(text)) reader.add(line);
   const { statements, errors, lastLine } = reader.finishStatement();
   if (errors[0]) throw errors[0];
-  const [first, second] = statements.filter(({ kind }) => kind !== 'blank' && kind !== 'comment');
+  const [first, second] = writeOut(source, statements, new Map()).filter(
+    ({ kind }) => kind !== 'blank' && kind !== 'comment',
+  );
   if (second) {
     const message = 'more than one statement';
     throw new ScenarioError(source, second.span, { message, expected: 'one statement' });
@@ -78,15 +82,22 @@ export function parseStatement(text: string, file = '<prompt>'): Statement | und
   return first;
 }
 
-const statementForms = 'a call, race, expect, print or a debugger command';
-const raceForms = 'an operation, schedule WORD or }';
+const statementForms = 'a call, race, repeat, expect, print or a debugger command';
+const raceForms = 'an operation, schedule WORD, repeat or }';
 
 interface OpenRace {
   readonly span: Span;
   readonly comment?: string;
-  readonly body: RaceStatement[];
+  readonly body: (RaceStatement | Repeat)[];
   /** The first line that cannot stand in a race was told: the brace is missing, not each line wrong. */
   told: boolean;
+}
+
+/** A `repeat` whose brace is not closed yet. */
+interface OpenRepeat extends Omit<Repeat, 'body'> {
+  readonly body: Unwritten[];
+  /** It stands in the race that is open. */
+  readonly inRace: boolean;
 }
 
 interface OpenBlock {
@@ -99,7 +110,8 @@ class ScriptReader {
   readonly #source: SourceText;
   readonly #known: KnownNames;
   readonly #header: HeaderLine[] = [];
-  readonly #statements: Statement[] = [];
+  readonly #statements: Unwritten[] = [];
+  readonly #params: ReadonlyMap<string, number>;
   /** Comments and blanks whose place (header or body) the next line decides. */
   #waiting: (Comment | Blank)[] = [];
   /** Where what may stand only once was seen: `title`, `kernels`, `config KEY`. */
@@ -108,11 +120,14 @@ class ScriptReader {
   /** Whether the line before this one was of the header. */
   #wasInHeader = true;
   #race: OpenRace | undefined;
+  /** Outermost first. */
+  readonly #repeats: OpenRepeat[] = [];
   #block: OpenBlock | undefined;
 
-  constructor(source: SourceText, known: KnownNames) {
+  constructor(source: SourceText, known: ParseOptions) {
     this.#source = source;
     this.#known = known;
+    this.#params = known.params ?? new Map();
   }
 
   add(line: LogicalLine): void {
@@ -125,9 +140,27 @@ class ScriptReader {
   }
 
   finish(): ParseResult {
-    const { statements, errors } = this.finishStatement();
+    const { statements: unwritten, errors } = this.finishStatement();
     const header = headerOf(this.#header);
-    const scenario: Scenario = { source: this.#source, origin: 'script', header, statements };
+    const params = new Map(header.params.map(({ name, value }) => [name, value]));
+    const given = new Map(
+      [...this.#params].filter(([name, value]) => params.has(name) && params.get(name) !== value),
+    );
+    for (const [name, value] of given) params.set(name, value);
+    let statements: Statement[] = [];
+    try {
+      statements = writeOut(this.#source, unwritten, params);
+    } catch (error) {
+      if (!(error instanceof ScenarioError)) throw error;
+      errors.push(error);
+    }
+    const scenario: Scenario = {
+      source: this.#source,
+      origin: 'script',
+      header,
+      statements,
+      ...(given.size === 0 ? {} : { given }),
+    };
     if (errors.length === 0) errors.push(...taskErrors(scenario).slice(0, maxErrors));
     return { scenario, errors };
   }
@@ -135,14 +168,26 @@ class ScriptReader {
   finishStatement() {
     this.#placeWaiting();
     if (this.#race) this.#unclosed(this.#race.span, 'race', 'a line with }');
+    for (const block of this.#repeats) this.#unclosed(block.span, 'repeat', 'a line with }');
     if (this.#block) this.#unclosed(this.#block.command.span, 'commands', 'a line with end');
     const lastLine = this.#header[this.#header.length - 1]?.span;
     return { statements: this.#statements, errors: this.errors, lastLine };
   }
 
   #placeWaiting(): void {
-    for (const trivia of this.#waiting) this.#statements.push(trivia);
+    for (const trivia of this.#waiting) this.#body().push(trivia);
     this.#waiting = [];
+  }
+
+  /** Where statements outside of a race go. */
+  #body(): Unwritten[] {
+    return this.#repeats.at(-1)?.body ?? this.#statements;
+  }
+
+  /** Where the lines of the open race go. */
+  #raceBody(race: OpenRace): Unwritten[] {
+    const block = this.#repeats.at(-1);
+    return block?.inRace === true ? block.body : (race.body as Unwritten[]);
   }
 
   #unclosed(span: Span, what: string, expected: string): void {
@@ -168,13 +213,13 @@ class ScriptReader {
     const trivia: Comment | Blank = line.comment
       ? { kind: 'comment', text: line.comment.text.trimEnd(), span: line.comment.span }
       : { kind: 'blank', span };
-    const place = this.#race ? this.#race.body : this.#waiting;
+    const place = this.#race ? this.#raceBody(this.#race) : this.#waiting;
     const before = place[place.length - 1] ?? this.#lastPlaced();
     if (trivia.kind === 'blank' && before?.kind === 'blank') return;
     place.push(trivia);
   }
 
-  #lastPlaced(): HeaderLine | Statement | undefined {
+  #lastPlaced(): HeaderLine | Unwritten | undefined {
     if (this.#race) return undefined;
     return this.#statements[this.#statements.length - 1] ?? this.#header[this.#header.length - 1];
   }
@@ -211,14 +256,16 @@ class ScriptReader {
       });
     }
     if (isSingle) this.#firstLineOf.set(start.word, start.span.line);
-    if (parsed.kind !== 'config') return;
+    if (parsed.kind !== 'config' && parsed.kind !== 'param') return;
     for (const entry of parsed.entries) {
-      const first = this.#firstLineOf.get(`config ${entry.key}`);
+      const key = 'key' in entry ? entry.key : entry.name;
+      const first = this.#firstLineOf.get(`${parsed.kind} ${key}`);
       if (first !== undefined) {
         const hint = `the first is in line ${first}`;
-        throw this.#error(entry.span, { message: `${entry.key} is configured twice`, hint });
+        const does = parsed.kind === 'config' ? 'is configured' : 'is given';
+        throw this.#error(entry.span, { message: `${key} ${does} twice`, hint });
       }
-      this.#firstLineOf.set(`config ${entry.key}`, entry.span.line);
+      this.#firstLineOf.set(`${parsed.kind} ${key}`, entry.span.line);
     }
   }
 
@@ -228,14 +275,19 @@ class ScriptReader {
     this.#inHeader = false;
     this.#placeWaiting();
     const race = this.#race;
-    if (race) {
+    const block = this.#repeats.at(-1);
+    const isBrace = start === undefined && lineText(this.#source.text, line) === '}';
+    if (isBrace && block !== undefined && (race === undefined || block.inRace)) {
+      this.#closeRepeat(block, line);
+    } else if (isBrace && race !== undefined) {
+      this.#closeRace(race, line);
+    } else if (race) {
       const statement = this.#readInRace(race, start, line);
-      if (statement) race.body.push(statement);
-      else this.#closeRace(race, line);
-      return;
+      if (statement) this.#raceBody(race).push(statement);
+    } else {
+      const statement = this.#readStatement(start, line);
+      if (statement) this.#body().push(statement);
     }
-    const statement = this.#readStatement(start, line);
-    if (statement) this.#statements.push(statement);
   }
 
   /** A statement, or undefined when the line opened a block. */
@@ -244,6 +296,9 @@ class ScriptReader {
     switch (start.word) {
       case 'race':
         this.#openRace(line);
+        return undefined;
+      case 'repeat':
+        this.#openRepeat(line, false);
         return undefined;
       case 'expect':
       case 'print':
@@ -259,15 +314,18 @@ class ScriptReader {
     }
   }
 
-  /** A statement inside a race, or undefined for the closing brace. */
+  /** A statement inside a race, or undefined when the line opened a block. */
   #readInRace(
     race: OpenRace,
     start: LineStart | undefined,
     line: LogicalLine,
   ): RaceStatement | undefined {
-    if (start === undefined && lineText(this.#source.text, line) === '}') return undefined;
     if (start === undefined || isCall(start)) return this.#readCall(line);
     if (start.word === 'schedule') return this.#readSchedule(line);
+    if (start.word === 'repeat') {
+      this.#openRepeat(line, true);
+      return undefined;
+    }
     const isStatement = statementWords.includes(start.word);
     if (isStatement && start.word !== 'race') {
       if (race.told) return blankAt(start.span);
@@ -282,7 +340,7 @@ class ScriptReader {
       const hint = `the race of line ${race.span.line} is still open`;
       throw this.#error(start.span, { message: 'a race inside a race', expected: raceForms, hint });
     }
-    throw this.#unknown(start, line, raceForms, ['schedule', ...calls.keys()]);
+    throw this.#unknown(start, line, raceForms, ['schedule', 'repeat', ...calls.keys()]);
   }
 
   #readCall(line: LogicalLine): Operation | SkippedCall {
@@ -393,13 +451,50 @@ class ScriptReader {
     const length = end.offset + end.length - offset;
     const span = { offset, length, line: number, column };
     const comment = race.comment === undefined ? {} : { comment: race.comment };
-    const statement: Race = { kind: 'race', body: race.body, span, ...comment };
-    this.#statements.push(statement);
+    const statement: UnwrittenRace = { kind: 'race', body: race.body, span, ...comment };
     this.#race = undefined;
+    this.#body().push(statement);
     if (line.comment) {
       const { text, span: at } = line.comment;
-      this.#statements.push({ kind: 'comment', text: text.trimEnd(), span: at });
+      this.#body().push({ kind: 'comment', text: text.trimEnd(), span: at });
     }
+  }
+
+  /** `repeat NAME = FROM..TO {`. */
+  #openRepeat(line: LogicalLine, inRace: boolean): void {
+    const cursor = this.#cursor(line);
+    cursor.next();
+    const name = cursor.peek();
+    if (name.kind !== 'name') throw cursor.unexpected('a name, as in repeat i = 1..10 {');
+    cursor.next();
+    cursor.needOp('=', '= and two numbers, as in repeat i = 1..10 {');
+    const from = readExpr(cursor);
+    cursor.needOp('..', '.. and the last number');
+    const to = readExpr(cursor);
+    cursor.needOp('{', '{ after the last number');
+    if (cursor.peek().kind !== 'end') throw cursor.unexpected('the end of the line');
+    this.#repeats.push({
+      kind: 'repeat',
+      name: { text: name.text, span: name.span },
+      from,
+      to,
+      body: [],
+      inRace,
+      span: lineSpan(line),
+      ...commentOf(line),
+    });
+  }
+
+  #closeRepeat(block: OpenRepeat, line: LogicalLine): void {
+    this.#repeats.pop();
+    const { offset } = block.span;
+    const end = lineSpan(line);
+    const span = { ...block.span, length: end.offset + end.length - offset };
+    // Said once in the text, comments are not said again for each number.
+    const body = block.body.filter(({ kind }) => kind !== 'comment' && kind !== 'blank');
+    const repeat: Repeat = { ...block, body, span };
+    if (block.inRace && this.#race !== undefined) this.#raceBody(this.#race).push(repeat);
+    else this.#body().push(repeat);
   }
 
   #readCommand(start: LineStart, line: LogicalLine): Command | undefined {
@@ -419,7 +514,7 @@ class ScriptReader {
       return;
     }
     this.#block = undefined;
-    this.#statements.push({ ...block.command, body: block.body });
+    this.#body().push({ ...block.command, body: block.body });
   }
 
   #unknown(
@@ -456,6 +551,7 @@ class ScriptReader {
 
 const statementWords: readonly string[] = [
   'race',
+  'repeat',
   'expect',
   'print',
   ...headerWords,

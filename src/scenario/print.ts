@@ -40,6 +40,12 @@ export function printHeaderLine(line: HeaderLine): string {
         line.entries.map((entry) => `${entry.key}=${entry.text}`).join(' '),
         line,
       );
+    case 'param':
+      return headerText(
+        'param',
+        line.entries.map((entry) => `${entry.name}=${entry.text}`).join(' '),
+        line,
+      );
     case 'verdict': {
       const colon = line.kernels.length > 0 ? `${joinWords(line.kernels)}: ` : '';
       return headerText('verdict', colon + joinWords(line.findings), line);

@@ -673,6 +673,13 @@ export class ScenarioRun {
   }
 }
 
+/** What a schedule belongs to: the text, and the parameters that are not as the text says. */
+export function scenarioHash({ source, given }: Scenario): number {
+  if (given === undefined) return hashText(source.text);
+  const numbers = [...given].sort().map(([name, value]) => `${name}=${value}`);
+  return hashText(`${source.text}\n${numbers.join(' ')}`);
+}
+
 /** The interleaving of the races so far, as a schedule: what `--schedule` takes to see it again. */
 export function scheduleOf(run: ScenarioRun, kernel: string): Schedule {
   const races: { task: number; steps: number }[][] = [];
@@ -688,7 +695,7 @@ export function scheduleOf(run: ScenarioRun, kernel: string): Schedule {
   }
   return {
     kernel,
-    scenarioHash: hashText(run.scenario.source.text),
+    scenarioHash: scenarioHash(run.scenario),
     races: Array.from(races, (race) => race ?? []),
     choices: scheduleChoices(run.machine.choices()),
   };

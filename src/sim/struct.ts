@@ -119,6 +119,12 @@ export function allStructs(): readonly StructInfo[] {
   return structs;
 }
 
+/** Live objects of the struct type of that name; 0 for a type there is not. */
+export function liveCount(name: string): number {
+  const info = structs.find((each) => each.name === name);
+  return info === undefined ? 0 : (cpu.heap[GRANULE + (info.id - 1) * 2 + 1] as number);
+}
+
 /** A kernel struct type with its slab cache. */
 export interface Cache<T extends Obj> {
   readonly info: StructInfo;

@@ -49,7 +49,11 @@ export function drawTabs(ui: Ui, region: Region): void {
 const SHORT: Partial<Record<string, string>> = {
   source: 'Src',
   'page-tables': 'PT',
+  tasks: 'Task',
+  'anon-vma': 'anon',
   locks: 'Lock',
+  events: 'Evt',
+  costs: 'Cost',
   output: 'Out',
 };
 

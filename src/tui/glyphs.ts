@@ -33,6 +33,8 @@ export interface Glyphs {
   readonly up: string;
   readonly down: string;
   readonly separator: string;
+  /** Fills a bar of a chart. */
+  readonly bar: string;
 }
 
 export const UNICODE: Glyphs = {
@@ -69,6 +71,7 @@ export const UNICODE: Glyphs = {
   up: '↑',
   down: '↓',
   separator: '·',
+  bar: '█',
 };
 
 export const ASCII: Glyphs = {
@@ -105,6 +108,7 @@ export const ASCII: Glyphs = {
   up: '^',
   down: 'v',
   separator: '-',
+  bar: '#',
 };
 
 /** For a listener: marks as words. */
@@ -120,6 +124,7 @@ export const SPOKEN: Glyphs = {
   own: 'own ',
   linked: 'chained ',
   separator: 'none ',
+  bar: '',
   branch: '',
   branchLast: '',
   trunk: '',

@@ -62,7 +62,7 @@ interface Column {
 
 const slot = (weight: number, least: number, ...tabs: PaneId[]): Slot => ({ tabs, weight, least });
 
-/** All eleven panes live. Columns read left to right as cause and effect: code, objects, what the rmap does with them. */
+/** All panes live but Costs, which shares a place. Columns read left to right as cause and effect: code, objects, what the rmap does with them. */
 const WIDE: Record<LayoutName, readonly Column[]> = {
   auto: [
     {
@@ -84,7 +84,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
         slot(17, 6, 'walk'),
         slot(14, 5, 'page-tables'),
         slot(12, 5, 'page'),
-        slot(14, 5, 'events'),
+        slot(14, 5, 'events', 'costs'),
       ],
     },
   ],
@@ -100,7 +100,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
         slot(16, 6, 'vmas'),
         slot(16, 6, 'walk'),
         slot(12, 5, 'page-tables', 'page', 'pages'),
-        slot(13, 5, 'events'),
+        slot(13, 5, 'events', 'costs'),
       ],
     },
   ],
@@ -115,7 +115,7 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
       slots: [
         slot(26, 8, 'walk'),
         slot(15, 5, 'page', 'page-tables', 'pages'),
-        slot(16, 5, 'events', 'locks'),
+        slot(16, 5, 'events', 'locks', 'costs'),
       ],
     },
   ],
@@ -127,7 +127,11 @@ const WIDE: Record<LayoutName, readonly Column[]> = {
     { weight: 76, slots: [slot(26, 8, 'vmas'), slot(31, 8, 'pages', 'anon-vma', 'locks')] },
     {
       weight: 66,
-      slots: [slot(24, 8, 'page-tables'), slot(17, 6, 'page'), slot(16, 5, 'walk', 'events')],
+      slots: [
+        slot(24, 8, 'page-tables'),
+        slot(17, 6, 'page'),
+        slot(16, 5, 'walk', 'events', 'costs'),
+      ],
     },
   ],
 };
@@ -143,7 +147,7 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
       weight: 50,
       slots: [
         slot(11, 6, 'anon-vma', 'vmas', 'page-tables', 'page', 'pages'),
-        slot(11, 5, 'walk', 'events'),
+        slot(11, 5, 'walk', 'events', 'costs'),
       ],
     },
   ],
@@ -153,7 +157,7 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
       weight: 40,
       slots: [
         slot(12, 6, 'vmas', 'anon-vma', 'page-tables', 'page', 'pages'),
-        slot(10, 5, 'walk', 'events', 'locks'),
+        slot(10, 5, 'walk', 'events', 'locks', 'costs'),
       ],
     },
   ],
@@ -166,14 +170,17 @@ const MEDIUM: Record<LayoutName, readonly Column[]> = {
       weight: 58,
       slots: [
         slot(12, 6, 'anon-vma', 'page', 'page-tables', 'pages'),
-        slot(12, 6, 'walk', 'events'),
+        slot(12, 6, 'walk', 'events', 'costs'),
       ],
     },
   ],
   memory: [
     {
       weight: 42,
-      slots: [slot(12, 6, 'source'), slot(10, 5, 'tasks', 'locks', 'walk', 'events', 'output')],
+      slots: [
+        slot(12, 6, 'source'),
+        slot(10, 5, 'tasks', 'locks', 'walk', 'events', 'costs', 'output'),
+      ],
     },
     {
       weight: 58,

@@ -10,6 +10,7 @@ export const PANES = [
   { id: 'locks', key: '7', title: 'Locks' },
   { id: 'walk', key: '8', title: 'Walk' },
   { id: 'events', key: '9', title: 'Events' },
+  { id: 'costs', key: '$', title: 'Costs' },
   { id: 'output', key: '', title: 'Output' },
 ] as const;
 

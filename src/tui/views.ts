@@ -2,6 +2,7 @@ import type { EventView, PageRowView, Ref, SessionView, StatusView } from '../de
 import type { Glyphs } from './glyphs.ts';
 import type { PaneId } from './panes.ts';
 import { anonVmaSheet } from './text/anon-vma.ts';
+import { costsSheet } from './text/costs.ts';
 import { eventsSheet } from './text/events.ts';
 import { locksSheet } from './text/locks.ts';
 import { pageSheet } from './text/page.ts';
@@ -98,6 +99,8 @@ export class Views {
         return locksSheet(session.locks(), this.#glyphs);
       case 'walk':
         return walkSheet(session.walks(), this.#glyphs);
+      case 'costs':
+        return costsSheet(session.costs(), this.#glyphs);
     }
   }
 

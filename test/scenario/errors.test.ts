@@ -117,7 +117,7 @@ describe('operation lines', () => {
       "x.mm:1:1: error: unexpected A
         A fork()
         ^
-        expected: a header line, a call, race, expect, print or a debugger command
+        expected: a header line, a call, race, repeat, expect, print or a debugger command
         hint: did you mean A: fork(…)?"
     `);
   });
@@ -190,19 +190,19 @@ describe('blocks', () => {
       "x.mm:2:3: error: expect inside a race
           expect 1
           ^~~~~~
-        expected: an operation, schedule WORD or }
+        expected: an operation, schedule WORD, repeat or }
         hint: close the race with } before this line, or move expect out of it
 
       x.mm:3:3: error: a race inside a race
           race {
           ^~~~
-        expected: an operation, schedule WORD or }
+        expected: an operation, schedule WORD, repeat or }
         hint: the race of line 1 is still open
 
       x.mm:4:3: error: unexpected shedule
           shedule x
           ^~~~~~~
-        expected: an operation, schedule WORD or }
+        expected: an operation, schedule WORD, repeat or }
         hint: did you mean schedule?"
     `);
   });
@@ -245,7 +245,7 @@ describe('header lines', () => {
       "x.mm:1:1: error: unexpected titel
         titel one
         ^~~~~
-        expected: a header line, a call, race, expect, print or a debugger command
+        expected: a header line, a call, race, repeat, expect, print or a debugger command
         hint: did you mean title?"
     `);
   });

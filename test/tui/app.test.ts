@@ -183,6 +183,17 @@ describe('panes', () => {
     await screen.until('rmap:walk_miss');
   });
 
+  it('shows the costs here, and a bar for each kernel compared', async () => {
+    const { screen } = start(80, 24);
+    await screen.until('Source');
+    screen.press('$', 'z');
+    const text = await screen.until('visits: VMAs visited by a walk');
+    expect(text).toMatch(/v2\.6\.33 +█{32} 8/);
+    expect(text).toMatch(/v6\.18 +█{8} 2/);
+    expect(text).toMatch(/root-only +0/);
+    expect(text).toContain('v2.4.0 not run: there is no mseal');
+  });
+
   it('searches the source without hiding lines', async () => {
     const { screen } = start(80, 24);
     await screen.until('Source');

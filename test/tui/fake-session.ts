@@ -1,6 +1,8 @@
 import type {
   AnonVmaView,
   Completion,
+  CostsView,
+  CostView,
   EventsView,
   EventView,
   LocksView,
@@ -456,6 +458,43 @@ export class FakeSession implements SessionView {
         { depth: 3, cls: 'anon_vma->rwsem', holders: 'R:kcompactd' },
         { depth: 4, cls: 'mm->page_table_lock or pte_lock', holders: '' },
       ],
+    };
+  }
+
+  costs(): CostsView {
+    const one = { count: 3, min: 1, mean: 2, max: 3, total: 6 };
+    const walks = { purpose: 'all', visits: one, hits: 4, wasted: 2, ptes: 4 };
+    const here: CostView = {
+      kernel: 'v6.18',
+      step: 900,
+      walks,
+      byPurpose: [{ ...walks, purpose: 'folio_referenced_one' }],
+      locks: [{ cls: 'anon_vma.rwsem', rmap: true, taken: 12, contended: 1, held: one }],
+      forks: { steps: one, locks: one, links: one },
+      objects: [
+        { name: 'anon_vma', count: 5, bytes: 520 },
+        { name: 'anon_vma_chain', count: 9, bytes: 576 },
+      ],
+      bytes: 1096,
+      pages: 10,
+      vmas: 5,
+      bytesPerPage: 109.6,
+      bytesPerVma: 219.2,
+    };
+    return {
+      here,
+      compared: [
+        {
+          metric: 'visits',
+          doc: 'VMAs visited by a walk, mean',
+          kernels: [
+            { kernel: 'v2.6.33', value: 8 },
+            { kernel: 'v6.18', value: 2 },
+            { kernel: 'root-only', value: 0 },
+          ],
+        },
+      ],
+      refused: [{ kernel: 'v2.4.0', why: 'there is no mseal' }],
     };
   }
 

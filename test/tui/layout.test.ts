@@ -39,9 +39,11 @@ function drawing(value: Layout): string {
 }
 
 describe('layout', () => {
-  it('has every pane live at 200x60', () => {
+  it('has every pane but Costs live at 200x60, and Costs with Events', () => {
     const value = layout(input(200, 60));
-    expect(new Set(value.panes.map((pane) => pane.id))).toEqual(new Set(PANE_IDS));
+    const live = PANE_IDS.filter((id) => id !== 'costs');
+    expect(new Set(value.panes.map((pane) => pane.id))).toEqual(new Set(live));
+    expect(value.panes.find((pane) => pane.id === 'events')?.tabs).toContain('costs');
     expect(drawing(value)).toMatchInlineSnapshot(`
       "columns
       -source-----------vmas-------------walk-----------
@@ -66,7 +68,7 @@ describe('layout', () => {
       |                |                |
       |                |                |
       |                |                |
-      |                |                -events---------
+      |                |                -events costs---
       -output----------|                |62x14
       |70x11           -locks-----------|
       |                |66x9            |
@@ -89,7 +91,7 @@ describe('layout', () => {
       |              |
       |              |
       |              |
-      |              -walk events---
+      |              -walk events co
       |              |59x16
       -tasks locks ou|
       |60x11         |

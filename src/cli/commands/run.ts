@@ -7,7 +7,7 @@ import { EXIT_OK, EXIT_USAGE } from '../exit-codes.ts';
 import { tellFailure } from '../failure.ts';
 import { readScenarioText, sessionFiles } from '../files.ts';
 import { Headless } from '../headless.ts';
-import { type CommonOptions, withScenario } from '../options.ts';
+import { type CommonOptions, paramsOf, withScenario } from '../options.ts';
 import { writeJson } from '../output.ts';
 import { doing } from '../report.ts';
 import { isQuit, readScript, type Script } from '../script.ts';
@@ -87,6 +87,7 @@ async function runFile(
     stopOnFinding: false,
     files: sessionFiles,
     forwardOnly: scripts === undefined,
+    params: paramsOf(args.param),
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),
     ...(args.patch === undefined ? {} : { patch: args.patch }),
     ...(args.without === undefined ? {} : { without: args.without }),

@@ -13,7 +13,7 @@ import type { ThemeName } from '../../tui/theme.ts';
 import { EXIT_OK, EXIT_USAGE } from '../exit-codes.ts';
 import { readScenarioText, sessionFiles, UsageError } from '../files.ts';
 import { runLinear } from '../linear.ts';
-import { type CommonOptions, withScenario } from '../options.ts';
+import { type CommonOptions, paramsOf, withScenario } from '../options.ts';
 import { colorLevel } from '../output.ts';
 import { doing } from '../report.ts';
 import { shippedScenarios } from '../shipped.ts';
@@ -77,6 +77,7 @@ function open(file: string, args: ArgumentsCamelCase<TuiArguments>): Session {
   const session = openSession(readScenarioText(file), {
     file,
     files: sessionFiles,
+    params: paramsOf(args.param),
     ...(args.touch === undefined ? {} : { touch: args.touch }),
     ...(args.kernel === undefined ? {} : { kernel: args.kernel }),
     ...(args.patch === undefined ? {} : { patch: args.patch }),

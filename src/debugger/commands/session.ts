@@ -1,8 +1,10 @@
 /** Help, settings, and starting again. */
+import { kernelNames } from '../../linux/kernels.ts';
 import { scheduleOf } from '../../scenario/run.ts';
 import { printSchedule } from '../../sim/schedule.ts';
 import { CommandError, type CommandGroup, type CommandSpec } from '../command-table.ts';
 import { screenText } from '../compare-positions.ts';
+import { compareTables } from '../compare-text.ts';
 import type { Session } from '../session.ts';
 import type { SessionFiles } from '../session-options.ts';
 
@@ -86,6 +88,17 @@ export const sessionCommands: readonly CommandSpec[] = [
       if (args.trim() === '') session.print(session.kernel);
       else restart(session, args.trim());
     },
+  },
+  {
+    names: ['compare'],
+    group: 'walks',
+    usage: '[KERNEL...]',
+    help: 'run the scenario on these kernels, or those it names, or all, and compare what each pays (pane Costs)',
+    run: (session, args) => {
+      const kernels = args.split(/[\s,]+/).filter((word) => word !== '');
+      for (const line of compareTables(session.compare(kernels))) session.print(line);
+    },
+    complete: () => kernelNames(),
   },
   {
     names: ['set'],
