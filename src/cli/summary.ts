@@ -1,5 +1,5 @@
 /** What a headless run found, as text or JSON, and the exit code it makes. */
-import { scheduleOf } from '../scenario/run.ts';
+import { scheduleOf } from '../scenario/schedule-of.ts';
 import { printSchedule } from '../sim/schedule.ts';
 import { EXIT_BOUND, EXIT_FOUND, EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import type { Headless } from './headless.ts';

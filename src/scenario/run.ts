@@ -7,7 +7,6 @@
  * for its child) stays in flight while the next lines run, and is finished as soon as it can be.
  */
 import { assert } from '../base/assert.ts';
-import { hashText } from '../base/hash.ts';
 import { Prng } from '../base/prng.ts';
 import { taskByPid } from '../linux/describe.ts';
 import { IS_ERR_VALUE } from '../linux/errno.ts';
@@ -19,7 +18,6 @@ import {
   type Schedule,
   ScheduleError,
   type ScheduleSlice,
-  scheduleChoices,
 } from '../sim/schedule.ts';
 import { conditionById } from '../sim/wait.ts';
 import { type ArgumentValue, evaluateArgument, type Names } from './arguments.ts';
@@ -671,34 +669,6 @@ export class ScenarioRun {
     const prng = new Prng(Math.imul(seed, 0x9e3779b1) ^ (this.state.races * 0x10001 + race.picks));
     return { task: prng.pick(enabled), steps: 1 + prng.below(maxRandomSlice) };
   }
-}
-
-/** What a schedule belongs to: the text, and the parameters that are not as the text says. */
-export function scenarioHash({ source, given }: Scenario): number {
-  if (given === undefined) return hashText(source.text);
-  const numbers = [...given].sort().map(([name, value]) => `${name}=${value}`);
-  return hashText(`${source.text}\n${numbers.join(' ')}`);
-}
-
-/** The interleaving of the races so far, as a schedule: what `--schedule` takes to see it again. */
-export function scheduleOf(run: ScenarioRun, kernel: string): Schedule {
-  const races: { task: number; steps: number }[][] = [];
-  for (const slice of run.machine.slices) {
-    const state = slice.driver as RunState | undefined;
-    if (state?.race === null || state === undefined) continue;
-    const list = races[state.races] ?? [];
-    races[state.races] = list;
-    list.push({
-      task: state.race.column,
-      steps: slice.end === 'fuel' ? slice.endStep - slice.step : 0,
-    });
-  }
-  return {
-    kernel,
-    scenarioHash: scenarioHash(run.scenario),
-    races: Array.from(races, (race) => race ?? []),
-    choices: scheduleChoices(run.machine.choices()),
-  };
 }
 
 const makesTask: ReadonlySet<string> = new Set(['fork', 'vfork', 'clone', 'clone3']);

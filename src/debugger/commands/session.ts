@@ -1,6 +1,6 @@
 /** Help, settings, and starting again. */
 import { kernelNames } from '../../linux/kernels.ts';
-import { scheduleOf } from '../../scenario/run.ts';
+import { scheduleOf } from '../../scenario/schedule-of.ts';
 import { printSchedule } from '../../sim/schedule.ts';
 import { CommandError, type CommandGroup, type CommandSpec } from '../command-table.ts';
 import { screenText } from '../compare-positions.ts';
