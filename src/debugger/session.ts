@@ -21,34 +21,23 @@ import { breakpointCommands } from './commands/breakpoints.ts';
 import { dataCommands } from './commands/data.ts';
 import { runningCommands } from './commands/running.ts';
 import { sessionCommands } from './commands/session.ts';
-import { type ComparedRun, costsView } from './compare.ts';
+import type { ComparedRun } from './compare.ts';
 import { completions } from './completions.ts';
 import { ExpressionError, evaluate, formatValue, isTrue, type Scope } from './expression.ts';
-import { costsOf } from './inspect/costs.ts';
 import { Inspector } from './inspector.ts';
 import { logText } from './log-text.ts';
 import { nextLine } from './next-statement.ts';
 import { ReverseSearch } from './reverse-search.ts';
 import type { SessionOptions } from './session-options.ts';
+import { SessionViews } from './session-views.ts';
 import type { Verb } from './verbs.ts';
 import type {
-  AnonVmaView,
   Completion,
-  CostsView,
-  EventsView,
   FindingView,
-  LocksView,
-  MmView,
   OutputLine,
-  PagesView,
-  PageTablesView,
-  PageView,
-  Ref,
   SessionView,
   SourceView,
   StatusView,
-  TaskView,
-  WalkView,
 } from './view.ts';
 
 export const commandTable: readonly CommandSpec[] = [
@@ -64,10 +53,10 @@ interface Hit {
   readonly text: string;
 }
 
-export class Session implements SessionView {
-  machine: Machine;
+export class Session extends SessionViews implements SessionView {
+  override machine: Machine;
   run: ScenarioRun;
-  inspector: Inspector;
+  override inspector: Inspector;
   kernel: string;
   readonly options: SessionOptions;
   readonly commands = commandTable;
@@ -96,7 +85,6 @@ export class Session implements SessionView {
   readonly #commandsDone = new Set<number>();
   /** Output of expect and print statements already shown. */
   readonly #statementsDone = new Map<number, number>();
-  #compared: readonly ComparedRun[] = [];
   #pendingCommands: string[] = [];
   /** Lines of `source` that are not executed yet: a verb among them runs first. */
   #script: { readonly text: string; readonly at: string }[] = [];
@@ -108,6 +96,7 @@ export class Session implements SessionView {
   #defining: { readonly breakpoint: Breakpoint; readonly lines: string[] } | null = null;
 
   constructor(options: SessionOptions) {
+    super();
     this.options = options;
     this.kernel = options.kernel;
     this.stopOnFinding = options.stopOnFinding ?? true;
@@ -631,18 +620,6 @@ export class Session implements SessionView {
     }));
   }
 
-  select(ref: Ref): void {
-    this.inspector.select(ref);
-  }
-
-  selection(): readonly Ref[] {
-    return this.inspector.selected();
-  }
-
-  back(): boolean {
-    return this.inspector.back();
-  }
-
   source(): SourceView {
     const view = this.inspector.source(this.frameIndex, this.breakpoints);
     return view.line > 0 ? view : this.#scenarioSource(view);
@@ -655,56 +632,12 @@ export class Session implements SessionView {
     return { ...view, file: options.file, line, lines: inspector.lines, isScenario: true };
   }
 
-  tasks(): readonly TaskView[] {
-    return this.inspector.tasks();
-  }
-
-  mms(): readonly MmView[] {
-    return this.inspector.mms();
-  }
-
-  anonVmas(): AnonVmaView {
-    return this.inspector.anonVmas();
-  }
-
-  pageTables(): PageTablesView | null {
-    return this.inspector.pageTables();
-  }
-
-  page(): PageView | null {
-    return this.inspector.page();
-  }
-
-  pages(first: number, count: number, filter: string): PagesView {
-    return this.inspector.pages(first, count, filter);
-  }
-
-  pageRow(key: string, filter: string): number {
-    return this.inspector.pageRow(key, filter);
-  }
-
-  locks(): LocksView {
-    return this.inspector.locks();
-  }
-
-  walks(): readonly WalkView[] {
-    return this.inspector.walks();
-  }
-
-  costs(): CostsView {
-    return costsView(costsOf(this.machine), this.#compared);
-  }
-
   /** Runs the scenario on other kernels, beside this session. */
   compare(kernels: readonly string[]): readonly ComparedRun[] {
     const { compare } = this.options;
     if (compare === undefined) throw new CommandError('there is nothing to compare here');
-    this.#compared = compare(kernels);
+    this.compared = compare(kernels);
     this.machine.activate();
-    return this.#compared;
-  }
-
-  events(first: number, count: number, filter: string): EventsView {
-    return this.inspector.events(first, count, filter);
+    return this.compared;
   }
 }
