@@ -13,7 +13,7 @@
  * (mm/mmap.c: ksys_mmap_pgoff() and the like) are in their kernel files; here is only what a C library
  * and the entry code do, @stepless: without steps of its own.
  */
-import { InternalError } from '../base/assert.ts';
+import { assert, InternalError } from '../base/assert.ts';
 import type { Operation } from '../sim/machine.ts';
 import { currentTask } from '../sim/task.ts';
 import type { K } from '../sim/wait.ts';
@@ -51,7 +51,6 @@ import { FOLL_WRITE } from './mm/gup_ref.ts';
 import { collapseAt } from './mm/khugepaged.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { kswapdRound } from './mm/kswapd.ts';
-import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mm/mlock.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -64,6 +63,7 @@ import {
 import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { NODE_DATA } from './mm/node.ts';
+import type { mlock_ops } from './mm/ops.ts';
 import { splitAt } from './mm/split_at.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { swapoff } from './mm/swapoff.ts';
@@ -188,24 +188,31 @@ function* op_madvise(op: Operation): K<number> {
   );
 }
 
+/** mlock() and its relatives as the running kernel has them. */
+function mlock_hooks(): mlock_ops {
+  const { mlock } = memory_manager();
+  assert(mlock !== undefined, 'mlock is not missing');
+  return mlock;
+}
+
 function* op_mlock(op: Operation): K<number> {
-  return yield* sys_mlock(numberArg(op, 0), numberArg(op, 1));
+  return yield* mlock_hooks().mlock(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_mlock2(op: Operation): K<number> {
-  return yield* sys_mlock2(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+  return yield* mlock_hooks().mlock2(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
 }
 
 function* op_munlock(op: Operation): K<number> {
-  return yield* sys_munlock(numberArg(op, 0), numberArg(op, 1));
+  return yield* mlock_hooks().munlock(numberArg(op, 0), numberArg(op, 1));
 }
 
 function* op_mlockall(op: Operation): K<number> {
-  return yield* sys_mlockall(numberArg(op, 0));
+  return yield* mlock_hooks().mlockall(numberArg(op, 0));
 }
 
 function* op_munlockall(_op: Operation): K<number> {
-  return yield* sys_munlockall();
+  return yield* mlock_hooks().munlockall();
 }
 
 function* op_mseal(op: Operation): K<number> {
@@ -388,7 +395,8 @@ function* op_fallocate(op: Operation): K<number> {
   if (error !== 0) {
     return error;
   }
-  if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) !== 0) {
+  const punches = memory_manager().missing.punch === undefined ? FALLOC_FL_PUNCH_HOLE : 0;
+  if ((mode & ~(FALLOC_FL_KEEP_SIZE | punches)) !== 0) {
     return -EOPNOTSUPP;
   }
   if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) {

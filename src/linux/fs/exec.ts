@@ -4,15 +4,17 @@
  *
  * Lock tree: mmap_lock of the old mm for read while the task switches; mmap_lock of the new one.
  *
- * Fidelity: the kernel's steps and order for the stack and the switch of address spaces; the program
+ * Fidelity: the kernel's steps and order for the stack (fs/exec_stack.ts, and for older kernels mm_ops.exec) and the
+ * switch of address spaces; the program
  * itself is made up: a static position-independent one without ASLR, of four pages of text and one of
  * data (loadImage()). Its stack is moved by a fixed distance where Linux draws it at random, so that
  * relocate_vma_down() runs. Credentials, interpreters, ptrace and signals are not here.
  */
+import { assert } from '../../base/assert.ts';
 import type { Obj } from '../../sim/struct.ts';
 import { textId } from '../../sim/text.ts';
 import { block, type K } from '../../sim/wait.ts';
-import { EACCES, EAGAIN, EFAULT, EINTR, ENOENT, ENOMEM } from '../errno.ts';
+import { EACCES, EAGAIN, EINTR, ENOENT, ENOMEM } from '../errno.ts';
 import { current, current_mm } from '../kernel/current.ts';
 import { trace_sched_process_exec } from '../kernel/events.ts';
 import { reapIdleThreads, release_task, zap_other_threads } from '../kernel/exit.ts';
@@ -22,8 +24,8 @@ import { mmdrop } from '../kernel/mm_count.ts';
 import { arch_pick_mmap_layout, mm_alloc, mmput, set_mm_exe_file } from '../kernel/mm_users.ts';
 import { EXIT_DEAD, PF_FORKNOEXEC, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
 import { thread_group_alone } from '../kernel/task_types.ts';
+import { memory_manager } from '../kernel.ts';
 import { BUG_ON } from '../lib/bug.ts';
-import { handle_mm_fault } from '../mm/memory_fault.ts';
 import {
   FS_DISK,
   FS_TMPFS,
@@ -34,23 +36,9 @@ import {
   PROT_READ,
   PROT_WRITE,
   STACK_TOP_MAX,
-  VM_EXEC,
-  VM_STACK_FLAGS,
-  VM_STACK_INCOMPLETE_SETUP,
 } from '../mm/mm.ts';
-import { sys_brk, vm_mmap_pgoff } from '../mm/mmap.ts';
-import {
-  mmap_read_lock,
-  mmap_read_lock_killable,
-  mmap_read_unlock,
-  mmap_write_lock_killable,
-  mmap_write_unlock,
-} from '../mm/mmap_lock.ts';
-import { mprotect_fixup } from '../mm/mprotect.ts';
-import { expand_stack_locked } from '../mm/stack_growth.ts';
-import { RLIMIT_STACK } from '../mm/util.ts';
-import { FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, VM_FAULT_ERROR } from '../mm/vm_fault.ts';
-import { create_init_stack_vma, relocate_vma_down } from '../mm/vma_exec.ts';
+import { mmap_read_lock_killable, mmap_read_unlock } from '../mm/mmap_lock.ts';
+import type { exec_ops } from '../mm/ops.ts';
 import type {
   file,
   files_struct,
@@ -91,6 +79,13 @@ const FIRST_HEAP = 0x21000;
 /** Distance from STACK_TOP_MAX to the final stack. */
 const STACK_SHIFT = 34 * PAGE_SIZE;
 
+/** What the running kernel's memory manager does for execve(). */
+function exec_hooks(): exec_ops {
+  const { exec } = memory_manager();
+  assert(exec !== undefined, 'execve is not missing');
+  return exec;
+}
+
 /** fs/exec.c: do_open_execat() v6.18. */
 function open_exec(filename: string, options: ExecOptions): file | number {
   if (options.missing === true) {
@@ -104,21 +99,14 @@ function open_exec(filename: string, options: ExecOptions): file | number {
   return alloc_file_pseudo(inode, O_RDONLY);
 }
 
-/** fs/exec.c: get_arg_page() and copy_strings() v6.18: the arguments fill the one page of the new stack. */
+/** fs/exec.c: copy_strings() v6.18: the arguments fill the one page of the new stack. */
 function* copy_arguments(bprm: linux_binprm): K<number> {
   const vma = bprm.vma;
   const mm = bprm.mm;
   if (vma === null || mm === null) {
     return 0;
   }
-  yield* mmap_read_lock(mm);
-  const fault = yield* handle_mm_fault(
-    vma,
-    vma.vm_end - PAGE_SIZE,
-    FAULT_FLAG_WRITE | FAULT_FLAG_REMOTE,
-  );
-  mmap_read_unlock(mm);
-  return (fault & VM_FAULT_ERROR) === 0 ? 0 : -ENOMEM;
+  return yield* exec_hooks().get_arg_page(mm, vma);
 }
 
 /** fs/exec.c: bprm_mm_init() v6.18. */
@@ -131,7 +119,7 @@ function* bprm_mm_init(bprm: linux_binprm, stack: boolean): K<number> {
   if (!stack) {
     return 0;
   }
-  const vma = yield* create_init_stack_vma(mm);
+  const vma = yield* exec_hooks().create_init_stack_vma(mm);
   if (typeof vma === 'number') {
     bprm.mm = null;
     yield* mmdrop(mm);
@@ -244,42 +232,12 @@ function* begin_new_exec(bprm: linux_binprm): K<number> {
   return 0;
 }
 
-/**
- * fs/exec.c: setup_arg_pages() v6.18: the temporary stack becomes the stack: right flags, right place, and
- * room to grow. Preconditions: current->mm is the new address space.
- */
-function* setup_arg_pages(bprm: linux_binprm, stack_top: number): K<number> {
-  const mm = current_mm();
-  const vma = bprm.vma as vm_area_struct;
-  const stack_shift = vma.vm_end - stack_top;
-  if ((yield* mmap_write_lock_killable(mm)) !== 0) {
-    return -EINTR;
-  }
-  // EXSTACK_DISABLE_X: today's programs say so.
-  const vm_flags = (VM_STACK_FLAGS & ~VM_EXEC) | mm.def_flags | VM_STACK_INCOMPLETE_SETUP;
-  let ret = yield* mprotect_fixup(null, vma, vma.vm_start, vma.vm_end, vm_flags);
-  if (ret === 0 && stack_shift !== 0) {
-    ret = yield* relocate_vma_down(vma, stack_shift);
-  }
-  if (ret === 0) {
-    // From here on migration finds the pages of this VMA.
-    vma.vm_flags = vma.vm_flags & ~VM_STACK_INCOMPLETE_SETUP;
-    const stack_expand = Math.min(RLIMIT_STACK, vma.vm_end - vma.vm_start + 131072);
-    mm.start_stack = vma.vm_end - 8;
-    ret = yield* expand_stack_locked(vma, vma.vm_end - stack_expand);
-    if (ret !== 0) {
-      ret = -EFAULT;
-    }
-  }
-  mmap_write_unlock(mm);
-  return ret;
-}
-
 /** fs/binfmt_elf.c: load_elf_binary() v6.18, of the made-up program: text, data, heap. */
 function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   const mm = current_mm();
   const data = IMAGE_BASE + TEXT_PAGES * PAGE_SIZE;
-  let addr = yield* vm_mmap_pgoff(
+  const { map_image } = exec_hooks();
+  let addr = yield* map_image(
     bprm.file,
     IMAGE_BASE,
     TEXT_PAGES * PAGE_SIZE,
@@ -290,7 +248,7 @@ function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   if (addr < 0) {
     return addr;
   }
-  addr = yield* vm_mmap_pgoff(
+  addr = yield* map_image(
     bprm.file,
     data,
     DATA_PAGES * PAGE_SIZE,
@@ -304,7 +262,7 @@ function* loadImage(bprm: linux_binprm, options: ExecOptions): K<number> {
   mm.start_brk = options.brk ?? data + DATA_PAGES * PAGE_SIZE;
   mm.brk = mm.start_brk;
   // The first thing the program does.
-  yield* sys_brk(mm.start_brk + FIRST_HEAP);
+  yield* memory_manager().brk(mm.start_brk + FIRST_HEAP);
   return 0;
 }
 
@@ -323,7 +281,8 @@ function* exec_binprm(bprm: linux_binprm, options: ExecOptions): K<number> {
     mm.brk = mm.start_brk;
     return 0;
   }
-  retval = yield* setup_arg_pages(bprm, STACK_TOP_MAX - STACK_SHIFT);
+  const vma = bprm.vma;
+  retval = yield* exec_hooks().setup_arg_pages(vma, STACK_TOP_MAX - STACK_SHIFT);
   if (retval !== 0) {
     return retval;
   }

@@ -1,6 +1,6 @@
 /** v2.6.33, the last with one anon_vma for a whole family of forked and split VMAs. */
 import type { lock_tree_node } from '../kernel.ts';
-import { classic_mm } from '../mm/classic/engine.ts';
+import { classic_mm_2_6 } from '../mm/classic/engine.ts';
 import { anon_vma_ops } from '../mm/rmap/anon_vma.ts';
 import type { preset } from './preset.ts';
 
@@ -22,7 +22,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     title: 'anon_vma: one list of VMAs a family',
     features: ['adjust_locks'],
     anon_rmap: anon_vma_ops,
-    mm: classic_mm,
+    mm: classic_mm_2_6,
     words: { mmap_lock: 'mmap_sem', folio: 'page' },
     object_bytes: { anon_vma: 24, vm_area_struct: 176, page: 56 },
     lock_tree: lock_tree_2_6_33,

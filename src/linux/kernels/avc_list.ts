@@ -1,6 +1,6 @@
 /** v2.6.34 to v3.6: anon_vma_chain on a list of each anon_vma. */
 import type { feature, lock_tree_node } from '../kernel.ts';
-import { classic_mm } from '../mm/classic/engine.ts';
+import { classic_mm, classic_mm_2_6 } from '../mm/classic/engine.ts';
 import { anon_vma_list_ops } from '../mm/rmap/anon_vma_list.ts';
 import { anon_vma_mutex_ops } from '../mm/rmap/anon_vma_mutex.ts';
 import type { preset } from './preset.ts';
@@ -98,7 +98,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     title: 'anon_vma_chain as first merged, with the "overly anonymous anon_vma"',
     features: [],
     anon_rmap: anon_vma_list_ops,
-    mm: classic_mm,
+    mm: classic_mm_2_6,
     words,
     object_bytes: bytes_2_6_34,
     lock_tree: lock_tree_2_6_34,
@@ -107,7 +107,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     title: 'anon_vma_chain, first release: a lock in each anon_vma',
     features: mended_in_2_6_34,
     anon_rmap: anon_vma_list_ops,
-    mm: classic_mm,
+    mm: classic_mm_2_6,
     words,
     object_bytes: bytes_2_6_34,
     lock_tree: lock_tree_2_6_34,
@@ -122,7 +122,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
       'skip_temporary_stack',
     ],
     anon_rmap: anon_vma_list_ops,
-    mm: classic_mm,
+    mm: classic_mm_2_6,
     words,
     object_bytes: bytes_2_6_34,
     lock_tree: lock_tree_2_6_34,
@@ -131,7 +131,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     title: 'anon_vma_chain with the lock in the root',
     features: since_2_6_36,
     anon_rmap: anon_vma_list_ops,
-    mm: classic_mm,
+    mm: classic_mm_2_6,
     words,
     object_bytes: bytes_2_6_36,
     lock_tree: lock_tree_2_6_34,

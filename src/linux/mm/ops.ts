@@ -4,7 +4,7 @@
  * of the kernels with a VMA list and struct page. Fidelity: custom (Linux has one memory manager a kernel).
  */
 import type { K } from '../../sim/wait.ts';
-import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { file, folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
@@ -12,6 +12,34 @@ export type reuse_rule =
   | 'anon_exclusive'
   /** Map count and swap count together are one. */
   | 'swap_count';
+
+/** What execve() (fs/exec.ts) asks of a memory manager. 0 or a negative errno where nothing else is said. */
+export interface exec_ops {
+  /** The temporary stack of a new address space, one page at its upper end. The VMA or a negative errno. */
+  create_init_stack_vma(mm: mm_struct): K<vm_area_struct | number>;
+  /** Makes the page of that stack which takes the arguments. */
+  get_arg_page(mm: mm_struct, vma: vm_area_struct): K<number>;
+  /** The temporary stack becomes the stack: flags, place, room to grow. current->mm is the new address space. */
+  setup_arg_pages(vma: vm_area_struct, stack_top: number): K<number>;
+  /** Maps a part of the program's file: the address or a negative errno. */
+  map_image(
+    file: file | null,
+    addr: number,
+    len: number,
+    prot: number,
+    flags: number,
+    pgoff: number,
+  ): K<number>;
+}
+
+/** mlock(2) and its relatives. 0 or a negative errno. */
+export interface mlock_ops {
+  mlock(start: number, len: number): K<number>;
+  mlock2(start: number, len: number, flags: number): K<number>;
+  munlock(start: number, len: number): K<number>;
+  mlockall(flags: number): K<number>;
+  munlockall(): K<number>;
+}
 
 export interface mm_ops {
   readonly name: string;
@@ -30,6 +58,10 @@ export interface mm_ops {
   ): K<number>;
   brk(brk: number): K<number>;
   madvise(mm: mm_struct, start: number, len: number, behavior: number): K<number>;
+  /** Absent in a memory manager whose `missing` names execve. */
+  readonly exec?: exec_ops;
+  /** Absent in a memory manager whose `missing` names mlock. */
+  readonly mlock?: mlock_ops;
   /** A user access that the page tables do not allow: 0 to try again, or -EFAULT after a signal. */
   do_user_addr_fault(mm: mm_struct, error_code: number, address: number): K<number>;
   /** A new mm for execve(), or the first one: what the scheme needs for it. 0 or -ENOMEM. Absent: nothing. */

@@ -1,7 +1,8 @@
-/** The memory manager of 2.6.34 to 2.6.36 as a preset names it. */
+/** The memory manager of 2.6.33 to 6.1 as presets name it. */
 import type { K } from '../../../sim/wait.ts';
 import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
+import { classic_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
 import { sys_madvise } from './madvise.ts';
 import { migrateAt } from './migrate.ts';
@@ -12,6 +13,7 @@ import { reclaimAt, referencedAt } from './vmscan.ts';
 
 const later = (version: string): string => `it came with ${version}`;
 const unbuilt = 'the simulator does not have it for this kernel yet';
+const noKsm = 'the kernels before 6.18 are built without CONFIG_KSM here';
 
 /** Allocations do not reclaim here: what finds no free page fails. */
 function* noReclaim(): K<folio | null> {
@@ -27,6 +29,7 @@ export const classic_mm: mm_ops = {
   mremap: sys_mremap,
   brk: sys_brk,
   madvise: sys_madvise,
+  exec: classic_exec,
   do_user_addr_fault: do_page_fault,
   dup_mmap,
   exit_mmap,
@@ -46,18 +49,21 @@ export const classic_mm: mm_ops = {
     mlockall: unbuilt,
     munlock: unbuilt,
     munlockall: unbuilt,
-    execve: unbuilt,
     execveat: later('3.19'),
-    fallocate: unbuilt,
-    ftruncate: unbuilt,
-    msync: unbuilt,
-    prctl: unbuilt,
-    punch: unbuilt,
+    compact: unbuilt,
+    prctl: later('6.4, as far as memory goes'),
     kswapd: unbuilt,
-    ksm_scan: unbuilt,
+    ksm_scan: noKsm,
+    swapoff: unbuilt,
     device_load: unbuilt,
     device_store: unbuilt,
     pin: unbuilt,
     unpin: unbuilt,
   },
+};
+
+/** That of 2.6.33 to 2.6.36, with less in it. */
+export const classic_mm_2_6: mm_ops = {
+  ...classic_mm,
+  missing: { ...classic_mm.missing, punch: later('2.6.38') },
 };

@@ -1,0 +1,91 @@
+/** System calls of whole programs on kernels before 6.18: execve, mlock, files; judged after each. */
+import { describe, expect, test } from 'vitest';
+import { judge } from '../../../src/check/judges.ts';
+import { bootMachine } from '../../../src/linux/boot.ts';
+import { mmOfTask, vmaAt, vmasOf } from '../../../src/linux/describe.ts';
+import { selectKernel } from '../../../src/linux/kernels.ts';
+import type { Machine } from '../../../src/sim/machine.ts';
+import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+
+const PAGE = 4096;
+const AT = 0x10_0000_0000;
+const ANON = 0x32;
+const GROWSDOWN = 0x100;
+const kernels = [
+  'v2.6.33',
+  'v2.6.34',
+  'v2.6.34-mel',
+  'v2.6.36',
+  'v3.0',
+  'v3.6',
+  'v3.7',
+  'v3.18',
+  'v5.19',
+  'v6.1',
+];
+
+interface World {
+  readonly machine: Machine;
+  readonly a: number;
+  readonly kthread: number;
+  run(task: number, name: string, ...args: unknown[]): number;
+}
+
+function world(kernel: string): World {
+  const machine = bootMachine({
+    kernel: selectKernel(kernel),
+    memoryPages: 512,
+    swapPages: 64,
+  });
+  const a = spawnInit(machine, 'A');
+  const kthread = spawnKernelThread(machine, 'K');
+  const run = (task: number, name: string, ...args: unknown[]): number => {
+    const result = call(machine, task, name, args);
+    expect(machine.findings(), name).toEqual([]);
+    expect(judge(machine, 'operation-end'), name).toEqual([]);
+    return result;
+  };
+  return { machine, a, kthread, run };
+}
+
+describe.each(kernels)('%s', (kernel) => {
+  test('execve() gives a child a new image, heap and stack, and the parent keeps its own', () => {
+    const w = world(kernel);
+    w.run(w.a, 'mmap', AT, 4 * PAGE, 3, ANON, -1, 0);
+    w.run(w.a, 'store', AT, 7);
+    w.run(w.a, 'fork');
+    const b = w.machine.taskCount();
+    w.run(b, 'store', AT, 8);
+    expect(w.run(b, 'execve', '/bin/prog')).toBe(0);
+    const mm = mmOfTask(w.machine, b);
+    expect(mm).not.toBeNull();
+    if (mm === null) return;
+    expect(vmaAt(mm, AT)).toBeNull();
+    const stack = [...vmasOf(mm)].find((vma) => (vma.vm_flags & GROWSDOWN) !== 0);
+    expect(stack?.anon_vma ?? null).not.toBeNull();
+    // The page of the arguments came along with the stack.
+    const top = stack?.vm_end ?? 0;
+    w.run(w.kthread, 'settle');
+    expect(w.run(w.kthread, 'migrate', b, top - PAGE)).toBe(0);
+    w.run(b, 'store', top - 40 * PAGE, 1);
+    expect(w.run(w.a, 'load', AT)).toBe(7);
+    w.run(b, 'exit_group', 0);
+  });
+
+  test('a file is mapped, written, synced, cut and grown', () => {
+    const w = world(kernel);
+    const fd = w.run(w.a, 'open', '/tmp/file', 0x42);
+    expect(w.run(w.a, 'ftruncate', fd, 4 * PAGE)).toBe(0);
+    w.run(w.a, 'mmap', AT, 4 * PAGE, 3, 0x11, fd, 0);
+    w.run(w.a, 'mmap', AT + 8 * PAGE, 4 * PAGE, 3, 0x12, fd, 0);
+    w.run(w.a, 'store', AT + 2 * PAGE, 5);
+    w.run(w.a, 'store', AT + 10 * PAGE, 6);
+    expect(w.run(w.a, 'msync', AT, 4 * PAGE, 4)).toBe(0);
+    expect(w.run(w.a, 'ftruncate', fd, 2 * PAGE)).toBe(0);
+    // Beyond the end of the file: the private copy has gone, too.
+    expect(call(w.machine, w.a, 'load', [AT + 2 * PAGE])).toBe(-14);
+    expect(call(w.machine, w.a, 'load', [AT + 10 * PAGE])).toBe(-14);
+    expect(w.run(w.a, 'fallocate', fd, 0, 0, 4 * PAGE)).toBe(0);
+    expect(w.run(w.a, 'load', AT + 2 * PAGE)).toBe(0);
+  });
+});
