@@ -24,7 +24,7 @@ import { create_init_stack_vma, relocate_vma_down } from '../mm/vma_exec.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 
 /** fs/exec.c: get_arg_page() v6.18: the page at the end of the new stack. 0 or -ENOMEM. */
-function* get_arg_page(mm: mm_struct, vma: vm_area_struct): K<number> {
+export function* get_arg_page(mm: mm_struct, vma: vm_area_struct): K<number> {
   yield* mmap_read_lock(mm);
   const fault = yield* handle_mm_fault(
     vma,

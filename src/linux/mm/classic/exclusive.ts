@@ -2,17 +2,20 @@
  * The memory manager of v5.19 and v6.1 as a preset names it: the VMAs of the classic one, and where pages are
  * concerned the steps of v6.18 for single pages, which knows PageAnonExclusive as these kernels do (5.18, 5.19).
  */
+import { get_arg_page } from '../../fs/exec_stack.ts';
 import { copy_page_range } from '../memory.ts';
 import { migrateAt } from '../migrate.ts';
 import type { mm_ops } from '../ops.ts';
 import { reclaimAt, referencedAt } from '../vmscan.ts';
 import { classic_mm } from './engine.ts';
+import { classic_exec } from './exec.ts';
 import { do_user_addr_fault } from './fault_retry.ts';
 
 export const exclusive_mm: mm_ops = {
   ...classic_mm,
   name: 'classic, with exclusive pages',
   reuse: 'anon_exclusive',
+  exec: { ...classic_exec, get_arg_page },
   do_user_addr_fault,
   copy_page_range,
   reclaimAt,
