@@ -8,7 +8,8 @@ import {
   type mm_struct,
   vm_area_cachep,
 } from '../linux/mm_types.ts';
-import { type Cache, describeObject, liveObjects, type Obj } from '../sim/struct.ts';
+import { processGlobals } from '../linux/roots.ts';
+import { type Cache, describeObject, liveObjects, type Obj, structOf } from '../sim/struct.ts';
 import type { Picture } from './picture.ts';
 import { PAGE } from './raw.ts';
 import type { Chains } from './rmap.ts';
@@ -31,6 +32,15 @@ function compare<T extends Obj>(
   });
 }
 
+/** Page tables that are freed after a grace period. */
+function tablesInRcu(): number {
+  let count = 0;
+  for (let head = processGlobals().rcu_head; head !== null; head = head.next) {
+    if (head.object !== null && structOf(head.object) === ptdesc_cachep.info) count++;
+  }
+  return count;
+}
+
 /** `kept`: address spaces that somebody else refers to. */
 export function judgeLeaks(
   picture: Picture,
@@ -48,7 +58,7 @@ export function judgeLeaks(
   const allLinks = () => new Set(vmas.flatMap((vma) => chains.chain(vma)));
   compare(anon_vma_chain_cachep, allLinks, links, verdicts);
   compare(anon_vma_cachep, () => family, family.size, verdicts);
-  compare(ptdesc_cachep, () => new Set(), tables, verdicts);
+  compare(ptdesc_cachep, () => new Set(), tables + tablesInRcu(), verdicts);
   for (const space of picture.spaces) {
     if (space.mm.pgtables_bytes === space.tables * PAGE) continue;
     verdicts.push({

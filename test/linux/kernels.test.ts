@@ -20,6 +20,7 @@ describe('selectKernel', () => {
       'copied_from',
       'maybe_guard',
       'per_vma_lock',
+      'pt_reclaim',
       'swapin_writable',
     ]);
   });

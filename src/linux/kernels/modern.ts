@@ -10,6 +10,7 @@ export const modern_features = {
     "mremap() of a faulted VMA clones its chain into an unfaulted neighbour, a fork child's is refused (6.18.y)",
   swapin_writable: 'a page that nobody shares is swapped in writable, also for a read (after 6.1)',
   per_vma_lock: 'faults under the lock of one VMA, without mmap_lock (6.4)',
+  pt_reclaim: 'MADV_DONTNEED of a whole page table frees it (CONFIG_PT_RECLAIM, 6.14)',
 } as const;
 
 /**
@@ -35,7 +36,7 @@ const lock_tree_6_18: readonly lock_tree_node[] = [
 export const modern_kernels: Readonly<Record<string, preset>> = {
   'v6.18': {
     title: 'anon_vma_chain with folios and per-VMA locks (6.18.44)',
-    features: ['maybe_guard', 'copied_from', 'swapin_writable', 'per_vma_lock'],
+    features: ['maybe_guard', 'copied_from', 'swapin_writable', 'per_vma_lock', 'pt_reclaim'],
     anon_rmap: anon_vma_chain_ops,
     mm: modern_mm,
     words: { mmap_lock: 'mmap_lock', folio: 'folio' },

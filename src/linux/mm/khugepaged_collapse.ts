@@ -54,14 +54,15 @@ import {
   pte_clear,
   pte_mkdirty,
   pte_none,
-  pte_offset_map,
   pte_page,
   pte_pfn,
   pte_present,
   type pte_ptr,
   pte_special,
   type pte_t,
+  pte_unmap,
   pte_young,
+  pteOffsetMapRcu,
   ptep_get,
   ptlock_ptr,
 } from './pgtable.ts';
@@ -407,13 +408,14 @@ function* __collapse_huge_page_swapin(
 ): K<scan_result> {
   let swapped_in = 0;
   for (let addr = start_addr; addr < start_addr + PMD_SIZE; addr += PAGE_SIZE) {
-    const pte = pte_offset_map(pmd, addr);
+    const pte = pteOffsetMapRcu(pmd, addr);
     if (pte === 0) {
       mmap_read_unlock(mm);
       return 'PMD_NULL';
     }
     const orig_pte = ptep_get(pte);
     if (!is_swap_pte(orig_pte)) {
+      pte_unmap();
       continue;
     }
     const vmf: vm_fault = {

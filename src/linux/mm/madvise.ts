@@ -18,7 +18,7 @@ import { madvise_populate } from './gup.ts';
 import { madvise_collapse } from './khugepaged.ts';
 import { ksm_madvise } from './ksm_unmerge.ts';
 import { advisePageRange } from './madvise_walk.ts';
-import { zap_page_range_single, zap_page_range_single_batched } from './memory.ts';
+import { zap_page_range_single, zap_page_range_single_batched } from './memory_zap.ts';
 import {
   is_shared_maywrite,
   linear_page_index,
@@ -165,7 +165,7 @@ function* madvise_dontneed_free(m: madvise_behavior): K<number> {
     return yield* madvise_free_single_vma(m);
   }
   // Private copies go too; guard markers stay.
-  const details = { even_cows: true, drop_markers: false };
+  const details = { even_cows: true, drop_markers: false, reclaim_pt: has('pt_reclaim') };
   yield* zap_page_range_single_batched(m.tlb as mmu_gather, vma, m.start, m.end - m.start, details);
   return 0;
 }

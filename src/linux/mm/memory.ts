@@ -1,21 +1,20 @@
 /**
- * mm/memory.c v6.18, first half: page tables as a whole: freeing them, copying them at fork, and clearing
- * ranges of them. Faults are in mm/memory_fault.ts, page-cache faults in mm/memory_file_fault.ts.
+ * mm/memory.c v6.18, first half: page tables as a whole: freeing them, copying them at fork. Clearing ranges of
+ * them is in mm/memory_zap.ts, faults are in mm/memory_fault.ts, page-cache faults in mm/memory_file_fault.ts.
  *
  * Lock tree: mmap_lock, VMA lock, then root->rwsem and i_mmap_rwsem (free_pgtables), ptl; at fork the ptl
- * of the child's table, then the parent's. Fidelity: dup for small pages; huge pages, hugetlb, device
- * memory, page-table reclaim of MADV_DONTNEED (CONFIG_PT_RECLAIM) are left out.
+ * of the child's table, then the parent's. Fidelity: dup; hugetlb, device memory are left out.
  */
 
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EIO, ENOMEM } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../kernel.ts';
-import { BUG_ON, VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
+import { VM_WARN_ON_FOLIO } from '../lib/bug.ts';
 import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
-import { copy_huge_pmd, zap_huge_pmd } from './huge_memory.ts';
+import { copy_huge_pmd } from './huge_memory.ts';
 import {
   is_cow_mapping,
   PAGE_SIZE,
@@ -27,7 +26,6 @@ import {
   VM_RAND_READ,
   VM_SEQ_READ,
   VM_SHARED,
-  vma_is_anonymous,
 } from './mm.ts';
 import {
   add_mm_counter,
@@ -40,23 +38,12 @@ import {
 } from './mm_counter.ts';
 import { vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
 import { mmlistAddChild } from './mmlist.ts';
-import {
-  __tlb_remove_folio_pages,
-  tlb_delay_rmap,
-  tlb_finish_mmu,
-  tlb_flush_mmu,
-  tlb_flush_rmaps,
-  tlb_gather_mmu,
-  tlb_remove_table,
-} from './mmu_gather.ts';
+import { tlb_remove_table } from './mmu_gather.ts';
 import { folio_get, page_folio } from './page_alloc.ts';
 import { folio_set, folio_test_anon, PageAnonExclusive, PG_uptodate } from './page-flags.ts';
-import { folio_mark_dirty } from './page-writeback.ts';
 import {
   clear_table_entry,
-  is_guard_swp_entry,
   is_migration_entry,
-  is_poisoned_swp_entry,
   is_pte_marker,
   is_readable_migration_entry,
   make_pte_marker,
@@ -77,8 +64,6 @@ import {
   pmd_trans_huge,
   pmdp_get,
   pte_alloc_map_lock,
-  pte_clear,
-  pte_dirty,
   pte_is_swap_entry,
   pte_marker_get,
   pte_mkclean,
@@ -86,7 +71,6 @@ import {
   pte_mkold,
   pte_none,
   pte_offset_map,
-  pte_offset_map_lock,
   pte_page,
   pte_present,
   type pte_ptr,
@@ -98,9 +82,7 @@ import {
   pte_unmap_unlock,
   pte_write,
   pte_wrprotect,
-  pte_young,
   ptep_get,
-  ptep_get_and_clear,
   ptep_set_wrprotect,
   ptlock_ptr,
   pud_addr_end,
@@ -115,14 +97,11 @@ import type { mmu_gather } from './pgtable_types.ts';
 import {
   folio_add_new_anon_rmap,
   folio_dup_file_rmap_pte,
-  folio_remove_rmap_pte,
   folio_try_dup_anon_rmap_pte,
   RMAP_EXCLUSIVE,
 } from './rmap.ts';
 import { maybe_mkwrite } from './set_pte_range.ts';
-import { __split_huge_pmd } from './split_huge_pmd.ts';
-import { folio_add_lru_vma, folio_mark_accessed, folio_put } from './swap.ts';
-import { free_swap_and_cache } from './swap_state.ts';
+import { folio_add_lru_vma, folio_put } from './swap.ts';
 import { swap_duplicate } from './swapfile.ts';
 import {
   unlink_file_vma_batch_add,
@@ -142,9 +121,9 @@ export function vma_has_recency(vma: vm_area_struct): boolean {
 
 // ---- resident set counters gathered while a table is locked
 
-type rss_vec = [number, number, number, number];
+export type rss_vec = [number, number, number, number];
 
-function add_mm_rss_vec(mm: mm_struct, rss: rss_vec): void {
+export function add_mm_rss_vec(mm: mm_struct, rss: rss_vec): void {
   for (const member of [MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES]) {
     const change = rss[member] ?? 0;
     if (change !== 0) {
@@ -153,8 +132,17 @@ function add_mm_rss_vec(mm: mm_struct, rss: rss_vec): void {
   }
 }
 
-function count_rss(rss: rss_vec, member: number, by: number): void {
+export function count_rss(rss: rss_vec, member: number, by: number): void {
   rss[member] = (rss[member] ?? 0) + by;
+}
+
+/** Entries from `pte` that are none, at most `max`. */
+export function none_run(pte: pte_ptr, max: number): number {
+  let nr = 0;
+  while (nr < max && pte_none(ptep_get(pte + nr))) {
+    nr++;
+  }
+  return nr;
 }
 
 // ---- freeing page tables
@@ -310,289 +298,6 @@ export function* free_pgtables(
     yield* unlink_file_vma_batch_final(vb);
     free_pgd_range(tlb, addr, vma.vm_end, floor, next === undefined ? ceiling : next.vm_start);
   }
-}
-
-// ---- clearing ranges
-
-/** struct zap_details. */
-export interface zap_details {
-  /** Zap private (copied) pages too. */
-  readonly even_cows: boolean;
-  /** ZAP_FLAG_DROP_MARKER: remove guard markers as well. */
-  readonly drop_markers: boolean;
-  /** Only this folio, or null. */
-  readonly single_folio?: folio;
-}
-
-function should_zap_cows(details: zap_details | null): boolean {
-  return details === null || details.even_cows;
-}
-
-function should_zap_folio(details: zap_details | null, folio: folio): boolean {
-  return should_zap_cows(details) || !folio_test_anon(folio);
-}
-
-/** What zap_pte_range() must do after an entry. */
-interface zap_state {
-  force_flush: boolean;
-  force_break: boolean;
-}
-
-/** mm/memory.c: zap_present_folio_ptes() v6.18, one entry. Preconditions: ptl. */
-function* zap_present_folio_ptes(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  folio: folio,
-  page: page,
-  pte: pte_ptr,
-  addr: number,
-  rss: rss_vec,
-  state: zap_state,
-): K {
-  const mm = tlb.mm as mm_struct;
-  let delay_rmap = false;
-  const ptent = ptep_get_and_clear(mm, addr, pte);
-  if (folio_test_anon(folio)) {
-    count_rss(rss, MM_ANONPAGES, -1);
-  } else {
-    if (pte_dirty(ptent)) {
-      folio_mark_dirty(folio);
-      // Another CPU may still write through its TLB: folio_mkclean() must find the mapping until the flush.
-      delay_rmap = tlb_delay_rmap(tlb);
-      state.force_flush = true;
-    }
-    if (pte_young(ptent) && vma_has_recency(vma)) {
-      folio_mark_accessed(folio);
-    }
-    count_rss(rss, mm_counter(folio), -1);
-  }
-  if (!delay_rmap) {
-    folio_remove_rmap_pte(folio, page, vma);
-  }
-  if (__tlb_remove_folio_pages(tlb, page, delay_rmap)) {
-    state.force_flush = true;
-    state.force_break = true;
-  }
-}
-
-/** mm/memory.c: zap_present_ptes() v6.18, one entry. */
-function* zap_present_ptes(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  pte: pte_ptr,
-  ptent: pte_t,
-  addr: number,
-  details: zap_details | null,
-  rss: rss_vec,
-  state: zap_state,
-): K {
-  const page = vm_normal_page(vma, addr, ptent);
-  if (page === null) {
-    ptep_get_and_clear(tlb.mm as mm_struct, addr, pte);
-    return;
-  }
-  const folio = page_folio(page);
-  if (!should_zap_folio(details, folio)) {
-    return;
-  }
-  yield* zap_present_folio_ptes(tlb, vma, folio, page, pte, addr, rss, state);
-}
-
-/** mm/memory.c: zap_nonpresent_ptes() v6.18, one entry. Atomic. */
-function zap_nonpresent_ptes(
-  vma: vm_area_struct,
-  pte: pte_ptr,
-  ptent: pte_t,
-  addr: number,
-  details: zap_details | null,
-  rss: rss_vec,
-): void {
-  if (pte_is_swap_entry(ptent)) {
-    if (!should_zap_cows(details)) {
-      return;
-    }
-    count_rss(rss, MM_SWAPENTS, -1);
-    free_swap_and_cache(pte_to_swp_entry(ptent));
-  } else if (is_migration_entry(ptent)) {
-    const folio = page_folio(migration_page(ptent));
-    if (!should_zap_folio(details, folio)) {
-      return;
-    }
-    count_rss(rss, mm_counter(folio), -1);
-  } else if (is_guard_swp_entry(ptent)) {
-    // MADV_DONTNEED leaves guard regions alone; munmap and exit do not.
-    if (details === null || !details.drop_markers) {
-      return;
-    }
-  } else if (is_poisoned_swp_entry(ptent)) {
-    if (!should_zap_cows(details)) {
-      return;
-    }
-  } else if (is_pte_marker(ptent)) {
-    if (!vma_is_anonymous(vma) && (details === null || !details.drop_markers)) {
-      return;
-    }
-  } else {
-    WARN_ON_ONCE(true, 'unrecognized swap entry');
-  }
-  pte_clear(vma.vm_mm as mm_struct, addr, pte);
-}
-
-/** Entries from `pte` that are none, at most `max`. */
-function none_run(pte: pte_ptr, max: number): number {
-  let nr = 0;
-  while (nr < max && pte_none(ptep_get(pte + nr))) {
-    nr++;
-  }
-  return nr;
-}
-
-/** mm/memory.c: zap_pte_range() v6.18: clears [addr, end) of one table. */
-function* zap_pte_range(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  pmd: pte_ptr,
-  start: number,
-  end: number,
-  details: zap_details | null,
-): K {
-  const mm = tlb.mm as mm_struct;
-  let addr = start;
-  while (addr !== end) {
-    const rss: rss_vec = [0, 0, 0, 0];
-    const state: zap_state = { force_flush: false, force_break: false };
-    const start_pte = yield* pte_offset_map_lock(mm, pmd, addr);
-    if (start_pte === 0) {
-      return;
-    }
-    let pte = start_pte;
-    do {
-      const nr = none_run(pte, (end - addr) / PAGE_SIZE);
-      addr = addr + nr * PAGE_SIZE;
-      pte = pte + nr;
-      if (addr === end) {
-        break;
-      }
-      const ptent = ptep_get(pte);
-      if (pte_present(ptent)) {
-        yield* zap_present_ptes(tlb, vma, pte, ptent, addr, details, rss, state);
-      } else {
-        zap_nonpresent_ptes(vma, pte, ptent, addr, details, rss);
-      }
-      addr = addr + PAGE_SIZE;
-      pte = pte + 1;
-    } while (addr !== end && !state.force_break);
-    add_mm_rss_vec(mm, rss);
-    if (state.force_flush) {
-      tlb_flush_rmaps(tlb, vma);
-    }
-    pte_unmap_unlock(start_pte);
-    if (state.force_flush) {
-      yield* tlb_flush_mmu(tlb);
-    }
-  }
-}
-
-/** mm/memory.c: zap_pmd_range() to unmap_page_range() v6.18. */
-export function* unmap_page_range(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  from: number,
-  end: number,
-  details: zap_details | null,
-): K {
-  BUG_ON(from >= end, 'addr >= end');
-  const mm = vma.vm_mm as mm_struct;
-  let addr = from;
-  while (addr < end) {
-    const pgd = pgd_offset(mm, addr);
-    if (pgd_none(pgdp_get(pgd))) {
-      addr = pgd_addr_end(addr, end);
-      continue;
-    }
-    const pud = pud_offset(pgd, addr);
-    if (pud_none(pudp_get(pud))) {
-      addr = pud_addr_end(addr, end);
-      continue;
-    }
-    const pmd = pmd_offset(pud, addr);
-    const next = pmd_addr_end(addr, end);
-    if (pmd_trans_huge(pmdp_get(pmd))) {
-      if (next - addr !== PMD_SIZE) {
-        yield* __split_huge_pmd(vma, pmd, addr, false);
-      } else if (yield* zap_huge_pmd(tlb, vma, pmd, addr)) {
-        addr = next;
-        continue;
-      }
-    }
-    if (!pmd_none(pmdp_get(pmd))) {
-      yield* zap_pte_range(tlb, vma, pmd, addr, next, details);
-    }
-    addr = next;
-  }
-}
-
-/** mm/memory.c: unmap_single_vma() v6.18. */
-function* unmap_single_vma(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  start_addr: number,
-  end_addr: number,
-  details: zap_details | null,
-): K {
-  const start = Math.max(vma.vm_start, start_addr);
-  if (start >= vma.vm_end) {
-    return;
-  }
-  const end = Math.min(vma.vm_end, end_addr);
-  if (end <= vma.vm_start) {
-    return;
-  }
-  if (start !== end) {
-    yield* unmap_page_range(tlb, vma, start, end, details);
-  }
-}
-
-/**
- * mm/memory.c: unmap_vmas() v6.18: clears the page tables of VMAs, which go away. `vmas` in address order.
- * Preconditions: mmap_lock held.
- */
-export function* unmap_vmas(
-  tlb: mmu_gather,
-  vmas: readonly vm_area_struct[],
-  start_addr: number,
-  end_addr: number,
-): K {
-  const details: zap_details = { even_cows: true, drop_markers: true };
-  for (const vma of vmas) {
-    yield* unmap_single_vma(tlb, vma, start_addr, end_addr, details);
-  }
-}
-
-/** mm/memory.c: zap_page_range_single_batched() v6.18. */
-export function* zap_page_range_single_batched(
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  address: number,
-  size: number,
-  details: zap_details | null,
-): K {
-  yield* unmap_single_vma(tlb, vma, address, address + size, details);
-}
-
-/**
- * mm/memory.c: zap_page_range_single() v6.18: MADV_DONTNEED, truncation.
- * Preconditions: mmap_lock, or the VMA read-locked, or i_mmap_rwsem of a file VMA.
- */
-export function* zap_page_range_single(
-  vma: vm_area_struct,
-  address: number,
-  size: number,
-  details: zap_details | null,
-): K {
-  const tlb = tlb_gather_mmu(vma.vm_mm as mm_struct);
-  yield* zap_page_range_single_batched(tlb, vma, address, size, details);
-  yield* tlb_finish_mmu(tlb);
 }
 
 // ---- fork

@@ -85,15 +85,18 @@ import {
   pte_mkwrite,
   pte_mkyoung,
   pte_none,
-  pte_offset_map,
   pte_offset_map_lock,
   pte_pfn,
   pte_present,
+  type pte_ptr,
   pte_same,
   pte_swp_exclusive,
+  type pte_t,
   pte_to_swp_entry,
+  pte_unmap,
   pte_unmap_unlock,
   pte_write,
+  pteOffsetMapRcu,
   ptep_clear_flush,
   ptep_get,
   ptep_set_access_flags,
@@ -415,13 +418,14 @@ function release_swapin(folio: folio, swapcache: folio | null, locked: boolean):
 
 /**
  * mm/memory.c: do_swap_page() v6.18: the entry is not present: a swap slot, a migration entry or a marker.
- * Preconditions: mmap_lock or the VMA lock held for read; vmf.pte was read without the ptl.
+ * Preconditions: mmap_lock or the VMA lock held for read; vmf.pte was read without the ptl, in
+ * an RCU read section, which ends here.
  */
 export function* do_swap_page(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
-  // On x86-64 an entry is read in one go: no need for the lock (pte_unmap_same() with CONFIG_SMP on 32 bit).
-  vmf.pte = 0;
+  // pte_unmap_same(); on x86-64 an entry is read in one go, with no need for the lock.
+  vmf.pte = pte_unmap();
   if (!pte_is_swap_entry(vmf.orig_pte)) {
     if (is_migration_entry(vmf.orig_pte)) {
       yield* migration_entry_wait(mm, vmf.pmd, vmf.address);
@@ -564,6 +568,12 @@ function* do_pte_missing(vmf: vm_fault): K<number> {
   return yield* do_fault(vmf);
 }
 
+/** Under the ptl: ends the read section. A table that has gone meanwhile is empty, so that the entry differs. */
+function isSameLocked(pte: pte_ptr, entry: pte_t): boolean {
+  pte_unmap();
+  return pte_same(ptep_get(pte), entry);
+}
+
 /**
  * mm/memory.c: handle_pte_fault() v6.18. The entry is read without the ptl; whoever acts on it compares it
  * again under the lock and lets the access fault once more if it has changed.
@@ -573,14 +583,14 @@ function* handle_pte_fault(vmf: vm_fault): K<number> {
     vmf.pte = 0;
     vmf.flags = vmf.flags & ~FAULT_FLAG_ORIG_PTE_VALID;
   } else {
-    vmf.pte = pte_offset_map(vmf.pmd, vmf.address);
+    vmf.pte = pteOffsetMapRcu(vmf.pmd, vmf.address);
     if (vmf.pte === 0) {
       return 0;
     }
     vmf.orig_pte = ptep_get(vmf.pte);
     vmf.flags = vmf.flags | FAULT_FLAG_ORIG_PTE_VALID;
     if (pte_none(vmf.orig_pte)) {
-      vmf.pte = 0;
+      vmf.pte = pte_unmap();
     }
   }
   if (vmf.pte === 0) {
@@ -591,7 +601,7 @@ function* handle_pte_fault(vmf: vm_fault): K<number> {
   }
   yield* spin_lock(ptlock_ptr(vmf.pte));
   let entry = vmf.orig_pte;
-  if (!pte_same(ptep_get(vmf.pte), entry)) {
+  if (!isSameLocked(vmf.pte, entry)) {
     pte_unmap_unlock(vmf.pte);
     trace_fault_spurious({ vma: vmf.vma, address: vmf.address });
     return 0;

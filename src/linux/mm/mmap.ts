@@ -29,7 +29,8 @@ import type { file, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mm_populate } from './gup.ts';
 import { vma_interval_tree_insert_after } from './interval_tree.ts';
 import { ksm_fork } from './ksm.ts';
-import { copy_page_range, free_pgtables, unmap_vmas } from './memory.ts';
+import { copy_page_range, free_pgtables } from './memory.ts';
+import { unmap_vmas } from './memory_zap.ts';
 import {
   calc_vm_flag_bits,
   calc_vm_prot_bits,

@@ -16,7 +16,7 @@ import { task_lock, task_unlock } from '../kernel/fork.ts';
 import { mmdrop, mmgrab } from '../kernel/mm_count.ts';
 import { EXIT_DEAD, PF_EXITING, PF_KTHREAD, SIGKILL, SIGNAL_GROUP_EXIT } from '../kernel/sched.ts';
 import type { mm_struct, signal_struct, task_struct } from '../mm_types.ts';
-import { unmap_page_range } from './memory.ts';
+import { unmap_page_range } from './memory_zap.ts';
 import {
   MMF_OOM_SKIP,
   MMF_UNSTABLE,

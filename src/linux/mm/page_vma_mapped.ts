@@ -32,7 +32,10 @@ import {
   pte_pfn,
   pte_present,
   type pte_ptr,
+  pte_unmap,
+  pteOffsetMapRcu,
   ptep_get,
+  pteTableIsStill,
   ptlock_ptr,
   pud_none,
   pud_offset,
@@ -97,6 +100,8 @@ export function page_vma_mapped_walk_done(pvmw: page_vma_mapped_walk): void {
   if (pvmw.ptl !== null) {
     spin_unlock(pvmw.ptl);
     pvmw.ptl = null;
+  } else if (pvmw.pte !== 0) {
+    pvmw.pte = pte_unmap();
   }
 }
 
@@ -125,7 +130,10 @@ function is_found(pvmw: page_vma_mapped_walk): boolean {
   return true;
 }
 
-/** map_pte(): maps the table at pvmw->address; false leaves pvmw.pte 0 (no table) or set (go to the next entry). */
+/**
+ * map_pte(): maps the table at pvmw->address; false leaves pvmw.pte 0 (no table) or set, in an RCU read section (go to
+ * the next entry).
+ */
 function* map_pte(pvmw: page_vma_mapped_walk): K<boolean> {
   const mm = pvmw.vma.vm_mm as mm_struct;
   if ((pvmw.flags & PVMW_SYNC) !== 0) {
@@ -138,7 +146,7 @@ function* map_pte(pvmw: page_vma_mapped_walk): K<boolean> {
   }
   for (;;) {
     const pmdval = pmdp_get(pvmw.pmd);
-    pvmw.pte = pte_offset_map(pvmw.pmd, pvmw.address);
+    pvmw.pte = pteOffsetMapRcu(pvmw.pmd, pvmw.address);
     if (pvmw.pte === 0) {
       return false;
     }
@@ -152,12 +160,18 @@ function* map_pte(pvmw: page_vma_mapped_walk): K<boolean> {
     }
     const ptl = ptlock_ptr(pvmw.pte);
     yield* spin_lock(ptl);
-    if (pmdp_get(pvmw.pmd) === pmdval) {
+    if (pteTableIsStill(pvmw.pmd, pmdval)) {
       pvmw.ptl = ptl;
       return true;
     }
     spin_unlock(ptl);
   }
+}
+
+/** Under the ptl now, which keeps the table: ends the read section. Whether it is still the table of the PMD entry. */
+function isTableOf(pvmw: page_vma_mapped_walk): boolean {
+  pte_unmap();
+  return pte_offset_map(pvmw.pmd, pvmw.address) === pvmw.pte;
 }
 
 /** check_pte(): under the lock: does the entry belong to the folio? */
@@ -283,7 +297,7 @@ export function* page_vma_mapped_walk(pvmw: page_vma_mapped_walk): K<boolean> {
       const ptl = ptlock_ptr(pvmw.pte);
       yield* spin_lock(ptl);
       pvmw.ptl = ptl;
-      if (!pmd_present(pmdp_get(pvmw.pmd))) {
+      if (!isTableOf(pvmw)) {
         page_vma_mapped_walk_done(pvmw);
         pvmw.pte = 0;
         look = true;

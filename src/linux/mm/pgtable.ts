@@ -21,6 +21,7 @@ import { allocTable, freeTable, PTRS_PER_TABLE } from '../../sim/table.ts';
 import type { K } from '../../sim/wait.ts';
 import { ENOMEM } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
+import { rcu_read_lock, rcu_read_unlock } from '../kernel/rcu.ts';
 import { mem_map, type mm_struct, type page, type vm_area_struct } from '../mm_types.ts';
 import { trace_pte_clear, trace_pte_set } from './events.ts';
 import { PAGE_SIZE, PMD_SIZE, PUD_SIZE } from './mm.ts';
@@ -336,19 +337,44 @@ export function pte_offset_map(pmd: pte_ptr, addr: number): pte_ptr {
 }
 
 /**
+ * pte_offset_map() of somebody who has no lock yet that keeps the table: an RCU read section does, until
+ * pteTableIsStill() or pte_unmap(). Linux is in one up to pte_unmap(), also under the ptl, where it adds nothing.
+ */
+export function pteOffsetMapRcu(pmd: pte_ptr, addr: number): pte_ptr {
+  rcu_read_lock();
+  const pte = pte_offset_map(pmd, addr);
+  if (pte === 0) {
+    rcu_read_unlock();
+  }
+  return pte;
+}
+
+/** pte_unmap(): ends the read section; the pointer is worth nothing any more: 0. */
+export function pte_unmap(): pte_ptr {
+  rcu_read_unlock();
+  return 0;
+}
+
+/** Ends the read section. Whether the table is still the one of the entry: then its lock keeps it. Atomic. */
+export function pteTableIsStill(pmd: pte_ptr, pmdval: number): boolean {
+  rcu_read_unlock();
+  return pmdp_get(pmd) === pmdval;
+}
+
+/**
  * mm/pgtable-generic.c: pte_offset_map_lock() v6.18: the PTE with its table locked, or 0. The table can
  * go between the look at the PMD and the lock, hence the second look.
  */
 export function* pte_offset_map_lock(_mm: mm_struct, pmd: pte_ptr, addr: number): K<pte_ptr> {
   for (;;) {
     const pmdval = pmdp_get(pmd);
-    const pte = pte_offset_map(pmd, addr);
+    const pte = pteOffsetMapRcu(pmd, addr);
     if (pte === 0) {
       return 0;
     }
     const ptl = ptlock_ptr(pte);
     yield* spin_lock(ptl);
-    if (pmdp_get(pmd) === pmdval) {
+    if (pteTableIsStill(pmd, pmdval)) {
       return pte;
     }
     spin_unlock(ptl);

@@ -41,14 +41,15 @@ import {
   pmd_offset,
   pte_is_swap_entry,
   pte_mkold,
-  pte_offset_map,
   pte_offset_map_lock,
   type pte_ptr,
   pte_same,
   pte_swp_clear_exclusive,
   pte_swp_exclusive,
   pte_to_swp_entry,
+  pte_unmap,
   pte_unmap_unlock,
+  pteOffsetMapRcu,
   ptep_get,
   pud_addr_end,
   pud_none,
@@ -170,11 +171,12 @@ function* unuse_pte_range(
   end: number,
 ): K<number> {
   for (let addr = start; addr !== end; addr = addr + 4096) {
-    const pte = pte_offset_map(pmd, addr);
+    const pte = pteOffsetMapRcu(pmd, addr);
     if (pte === 0) {
       break;
     }
     const ptent = ptep_get(pte);
+    pte_unmap();
     if (!pte_is_swap_entry(ptent)) {
       continue;
     }

@@ -9,7 +9,7 @@ import type { K } from '../../sim/wait.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { address_space, folio, vm_area_struct } from '../mm_types.ts';
 import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from './interval_tree.ts';
-import { type zap_details, zap_page_range_single } from './memory.ts';
+import { type zap_details, zap_page_range_single } from './memory_zap.ts';
 import { PAGE_SIZE, ULONG_MAX, vma_pages } from './mm.ts';
 import { folio_test_locked } from './page-flags.ts';
 import { i_mmap_lock_read, i_mmap_unlock_read } from './vma_link.ts';

@@ -15,7 +15,8 @@ import { might_sleep } from '../kernel/locking/rwsem.ts';
 import { VM_WARN_ON } from '../lib/bug.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { trace_vma_unmap } from './events.ts';
-import { free_pgtables, unmap_vmas } from './memory.ts';
+import { free_pgtables } from './memory.ts';
+import { unmap_vmas } from './memory_zap.ts';
 import {
   is_data_mapping,
   is_exec_mapping,

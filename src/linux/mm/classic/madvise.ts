@@ -7,7 +7,7 @@ import type { K } from '../../../sim/wait.ts';
 import { EINVAL, ENOMEM } from '../../errno.ts';
 import { down_read, down_write, up_read, up_write } from '../../kernel/locking/rwsem.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
-import { zap_page_range_single } from '../memory.ts';
+import { zap_page_range_single } from '../memory_zap.ts';
 import {
   MADV_DOFORK,
   MADV_DONTFORK,

@@ -19,7 +19,8 @@ import { anon_rmap, has, memory_manager } from '../../kernel.ts';
 import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust, trace_vma_expand, trace_vma_map, trace_vma_unmap } from '../events.ts';
 import { vma_interval_tree_insert_after } from '../interval_tree.ts';
-import { free_pgtables, unmap_vmas } from '../memory.ts';
+import { free_pgtables } from '../memory.ts';
+import { unmap_vmas } from '../memory_zap.ts';
 import {
   calc_vm_flag_bits,
   calc_vm_prot_bits,
