@@ -6,7 +6,7 @@
  * Only walks that must find everything are judged, and only if they did not stop by their own rule.
  */
 import { cpu } from '../sim/cpu.ts';
-import { eventAt, type LoggedEvent } from '../sim/event.ts';
+import { allEvents, eventAt, eventTaskAt, eventTypeAt, type LoggedEvent } from '../sim/event.ts';
 import type { Machine } from '../sim/machine.ts';
 import { frameText, type Picture, place } from './picture.ts';
 import { entryFrame, entryKind, isKsm, rawPage } from './raw.ts';
@@ -24,6 +24,11 @@ interface Walk {
 
 function field(event: LoggedEvent, name: string): LoggedEvent['values'][number] {
   return event.values[event.type.fields.findIndex((f) => f.name === name)] ?? null;
+}
+
+/** What event `n` is, without decoding it. */
+function typeName(n: number): string {
+  return allEvents()[eventTypeAt(n)]?.name ?? '';
 }
 
 function addrOf(value: LoggedEvent['values'][number]): number {
@@ -51,16 +56,17 @@ function names(value: number, pfn: number): boolean {
 function finishedWalks(from: number): Walk[] {
   const walks: Walk[] = [];
   for (let n = from; n < cpu.event_count; n++) {
-    const end = eventAt(n);
-    if (end.type.name !== 'rmap:walk_end' || field(end, 'stopped') !== 0) continue;
+    if (typeName(n) !== 'rmap:walk_end' || field(eventAt(n), 'stopped') !== 0) continue;
+    const task = eventTaskAt(n);
     for (let b = n - 1, nested = 0; b >= 0; b--) {
+      if (eventTaskAt(b) !== task) continue;
+      const name = typeName(b);
+      if (name === 'rmap:walk_end') nested++;
+      if (name !== 'rmap:walk_begin' || nested-- > 0) continue;
       const begin = eventAt(b);
-      if (begin.task !== end.task) continue;
-      if (begin.type.name === 'rmap:walk_end') nested++;
-      if (begin.type.name !== 'rmap:walk_begin' || nested-- > 0) continue;
       const purpose = String(field(begin, 'purpose'));
       if (mustFindAll.has(purpose)) {
-        walks.push({ begin: b, end: n, task: end.task, pfn: pfnOf(field(begin, 'page')), purpose });
+        walks.push({ begin: b, end: n, task, pfn: pfnOf(field(begin, 'page')), purpose });
       }
       break;
     }
@@ -78,18 +84,22 @@ function visitedOrNewer(
   let mm = mmAddr;
   let at = address;
   for (let n = cpu.event_count - 1; n > walk.begin; n--) {
+    const name = typeName(n);
+    if (name !== 'pte:set' && name !== 'rmap:walk_visit') continue;
     const event = eventAt(n);
-    switch (event.type.name) {
+    switch (name) {
       case 'pte:set': {
         if (addrOf(field(event, 'mm')) !== mm || field(event, 'address') !== at) break;
         if (names(field(event, 'old') as number, walk.pfn)) break;
         // Made here: moved from where the same task has just cleared it, or new.
         let source: LoggedEvent | null = null;
         for (let m = n - 1; m > walk.begin && source === null; m--) {
+          if (eventTaskAt(m) !== event.task) continue;
+          const what = typeName(m);
+          if (what === 'pte:set') break;
+          if (what !== 'pte:clear') continue;
           const before = eventAt(m);
-          if (before.task !== event.task) continue;
-          if (before.type.name === 'pte:set') break;
-          if (before.type.name === 'pte:clear' && names(field(before, 'old') as number, walk.pfn)) {
+          if (names(field(before, 'old') as number, walk.pfn)) {
             source = before;
           }
         }
@@ -107,7 +117,6 @@ function visitedOrNewer(
         if (owner === undefined || owner === mm) return true;
         break;
       }
-      default:
     }
   }
   return false;

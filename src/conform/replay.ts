@@ -7,6 +7,7 @@ import { assert } from '../base/assert.ts';
 import { bootMachine, spawnInit, spawnKernelThread } from '../linux/boot.ts';
 import { fileAt } from '../linux/fs/file.ts';
 import { O_RDONLY, O_RDWR } from '../linux/fs/fs.ts';
+import type { kernel } from '../linux/kernel.ts';
 import { selectKernel } from '../linux/kernels.ts';
 import {
   MAP_FIXED,
@@ -25,7 +26,7 @@ import { constantValue, exactOr } from '../scenario/constants.ts';
 import { errnoName } from '../scenario/errno.ts';
 import { cpu, ENDLESS } from '../sim/cpu.ts';
 import { eventAt, eventLog } from '../sim/event.ts';
-import type { Machine } from '../sim/machine.ts';
+import type { Machine, Operation } from '../sim/machine.ts';
 import { taskBlock } from '../sim/task.ts';
 import type { State } from './format.ts';
 import {
@@ -148,9 +149,16 @@ function checkWorld({ arena, brk, files }: Header): void {
   if (pages > MEMORY_PAGES / 2) throw new RecordingError(`files of ${pages} pages are too large`);
 }
 
+export interface ReplayOptions {
+  readonly kernel?: kernel;
+  /** Told of each operation of the machine before it begins. */
+  readonly onCall?: (task: number, operation: Operation) => void;
+}
+
 /** A program being run. */
 export class Replay {
-  readonly #machine: Machine;
+  readonly machine: Machine;
+  readonly #onCall: ReplayOptions['onCall'];
   readonly #reader: StateReader;
   /** Task of each living process, by slot. */
   readonly #tasks = new Map<number, number>();
@@ -158,26 +166,27 @@ export class Replay {
   readonly #ksmd: number;
 
   /** Throws RecordingError for a world that there cannot be. */
-  constructor(header: Header) {
+  constructor(header: Header, options: ReplayOptions = {}) {
     checkWorld(header);
     eventLog.on = true;
-    this.#machine = bootMachine({
-      kernel: selectKernel('v6.18'),
+    this.#onCall = options.onCall;
+    this.machine = bootMachine({
+      kernel: options.kernel ?? selectKernel('v6.18'),
       memoryPages: MEMORY_PAGES,
       swapPages: header.swap ? SWAP_PAGES : 0,
       swapOnDisk: true,
       recording: false,
     });
     const [from, to] = header.arena;
-    const task = spawnInit(this.#machine, INIT, { brk: header.brk });
-    this.#rcu = spawnKernelThread(this.#machine, 'rcu');
-    this.#ksmd = spawnKernelThread(this.#machine, 'ksmd');
+    const task = spawnInit(this.machine, INIT, { brk: header.brk });
+    this.#rcu = spawnKernelThread(this.machine, 'rcu');
+    this.#ksmd = spawnKernelThread(this.machine, 'ksmd');
     this.#tasks.set(0, task);
     const named = this.#openFiles(task, header);
     const filler = this.#open(task, FILLER, FILLER, 'tmpfs', 1);
     this.#barricade(task, LOWEST, from, filler);
     this.#barricade(task, to, TASK_SIZE, filler);
-    this.#reader = new StateReader(this.#machine, header.arena, named);
+    this.#reader = new StateReader(this.machine, header.arena, named);
   }
 
   /** Opens the files and fills their page cache. Returns their names. */
@@ -235,15 +244,17 @@ export class Replay {
     args: readonly unknown[] = [],
     options?: Readonly<Record<string, unknown>>,
   ): number {
-    const machine = this.#machine;
+    const machine = this.machine;
     const text = `${name}(${args.join(', ')})`;
-    machine.begin(task, {
+    const operation = {
       name,
       args,
       text,
       line: 0,
       ...(options === undefined ? {} : { options }),
-    });
+    };
+    this.#onCall?.(task, operation);
+    machine.begin(task, operation);
     const end = machine.run(task, ENDLESS, null);
     const findings = machine.findings();
     if (end !== 'done' || findings.length > 0) {

@@ -61,6 +61,8 @@ interface RaceState {
   /** Task of each column, in order of first appearance: the ordinals of a schedule. */
   readonly tasks: readonly number[];
   readonly queues: readonly (readonly Operation[])[];
+  /** How many of each queue have begun. */
+  readonly begun: readonly number[];
   readonly flights: readonly (Flight | null)[];
   /** Column that runs, and the machine step at which the decision ends. */
   readonly column: number;
@@ -559,6 +561,7 @@ export class ScenarioRun {
         statement,
         tasks,
         queues,
+        begun: tasks.map(() => 0),
         flights: tasks.map(() => null),
         column: -1,
         until: 0,
@@ -577,14 +580,14 @@ export class ScenarioRun {
         this.#finish(flight);
         return null;
       }
-      const operation = race.queues[column]?.[0];
+      const begun = race.begun[column] ?? 0;
+      const operation = race.queues[column]?.[begun];
       if (flight === null && operation !== undefined && this.machine.block(task).dead === 0) {
-        const queues = race.queues.with(column, race.queues[column]?.slice(1) ?? []);
         this.#begin(task, operation, false);
         this.state = { ...this.state, flight: null };
         this.#setRace({
           ...race,
-          queues,
+          begun: race.begun.with(column, begun + 1),
           flights: race.flights.with(column, { task, operation, extra: false }),
         });
         return null;
@@ -630,7 +633,8 @@ export class ScenarioRun {
     const left = race.flights.filter((flight) => flight !== null);
     const waitsForProcess = ({ task }: Flight): boolean =>
       conditionById(this.machine.block(task).wait_kind).name === 'completion';
-    if (race.queues.some((queue) => queue.length > 0) || !left.every(waitsForProcess)) return false;
+    const isMoreToCome = race.queues.some((queue, n) => queue.length > (race.begun[n] ?? 0));
+    if (isMoreToCome || !left.every(waitsForProcess)) return false;
     this.state = {
       ...this.state,
       race: null,

@@ -4,7 +4,7 @@
  */
 
 import { missing_ranges } from '../linux/describe.ts';
-import type { Expr, Operation } from './ast.ts';
+import type { Expr, Operation, Scenario, Statement } from './ast.ts';
 import { constantValue, exactAnd, exactOr } from './constants.ts';
 import { flagsValue } from './flags.ts';
 import type { ScenarioRun } from './run.ts';
@@ -80,6 +80,37 @@ export function prepareTraceOperation(
   );
 }
 
+/** For each statement: what the same process's last brk() returned, and its next one in the same program. */
+interface Breaks {
+  readonly before: readonly (number | null)[];
+  readonly after: readonly (number | null)[];
+}
+
+/** Read off each log once: a log has thousands of brk(). */
+const breaks = new WeakMap<Scenario, Breaks>();
+
+function breaksOf(scenario: Scenario): Breaks {
+  const known = breaks.get(scenario);
+  if (known !== undefined) return known;
+  const { statements } = scenario;
+  const last = new Map<number, number | null>();
+  /** What the statement says of its process's break, after the answer for the statement itself is read. */
+  const see = (statement: Statement, forgets: RegExp): number | null => {
+    if (statement.kind !== 'operation' || statement.actor.kind !== 'pid') return null;
+    const { pid } = statement.actor;
+    const known = last.get(pid) ?? null;
+    if (statement.callee === 'brk') last.set(pid, recorded(statement));
+    else if (forgets.test(statement.callee)) last.delete(pid);
+    return known;
+  };
+  const before = statements.map((statement) => see(statement, /^execve/));
+  last.clear();
+  const after = statements.toReversed().map((statement) => see(statement, /^(execve|exit)/));
+  const found = { before, after: after.reverse() };
+  breaks.set(scenario, found);
+  return found;
+}
+
 const needsMapping: ReadonlySet<string> = new Set([
   'mprotect',
   'madvise',
@@ -114,7 +145,7 @@ export function traceOperationOptions(
     if (operation.expectedResult?.kind === 'errno' && operation.expectedResult.name === 'ENOENT') {
       options.missing = true;
     }
-    const brk = firstBrk(run, operation);
+    const brk = firstBrk(run);
     if (brk !== null) options.brk = brk;
   }
   return options;
@@ -123,17 +154,8 @@ export function traceOperationOptions(
 const placed: ReadonlySet<string> = new Set(['mmap', 'mremap']);
 
 /** The break that a program starts with: what its first brk() after this execve returned. */
-function firstBrk(run: ScenarioRun, exec: Operation): number | null {
-  const pid = exec.actor.kind === 'pid' ? exec.actor.pid : 0;
-  const statements = run.scenario.statements;
-  for (let i = run.state.at + 1; i < statements.length; i++) {
-    const statement = statements[i];
-    if (statement?.kind !== 'operation' || statement.actor.kind !== 'pid') continue;
-    if (statement.actor.pid !== pid) continue;
-    if (statement.callee === 'brk') return recorded(statement);
-    if (statement.callee.startsWith('execve') || statement.callee.startsWith('exit')) return null;
-  }
-  return null;
+function firstBrk(run: ScenarioRun): number | null {
+  return breaksOf(run.scenario).after[run.state.at] ?? null;
 }
 
 /** Operations that follow a finished recorded one: names its child, touches its new pages. */
@@ -178,23 +200,11 @@ function touchHeap(
   policy: TouchPolicy,
 ): readonly Operation[] {
   // What the heap was before is what the last brk() of this task returned; the log has it.
-  const before = previousBrk(run, operation);
+  const before = breaksOf(run.scenario).before[run.state.at] ?? null;
   if (before === null || result <= before) return [];
   const from = Math.ceil(before / PAGE) * PAGE;
   const pages = Math.ceil((result - from) / PAGE);
   return stores(operation, from, policy === 'first' ? Math.min(1, pages) : limit(pages, policy));
-}
-
-function previousBrk(run: ScenarioRun, operation: Operation): number | null {
-  const pid = operation.actor.kind === 'pid' ? operation.actor.pid : 0;
-  for (let i = run.state.at - 1; i >= 0; i--) {
-    const statement = run.scenario.statements[i];
-    if (statement?.kind !== 'operation' || statement.actor.kind !== 'pid') continue;
-    if (statement.actor.pid !== pid) continue;
-    if (statement.callee === 'brk') return recorded(statement);
-    if (statement.callee.startsWith('execve')) return null;
-  }
-  return null;
 }
 
 function limit(pages: number, policy: TouchPolicy): number {

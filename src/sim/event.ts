@@ -187,6 +187,10 @@ export function eventTypeAt(index: number): number {
   return eventLog.active.type[index] as number;
 }
 
+export function eventTaskAt(index: number): number {
+  return eventLog.active.task[index] as number;
+}
+
 export function eventStepAt(index: number): number {
   return eventLog.active.step[index] as number;
 }

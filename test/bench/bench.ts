@@ -11,6 +11,7 @@ import type { Machine } from '../../src/sim/machine.ts';
 import { miniMachine, operation as miniOperation } from '../sim/mini-machine.ts';
 import { fastKernel } from '../support/fast-kernel.ts';
 import { growth } from './growth.ts';
+import { profiles } from './profiles.ts';
 import { boot, interleaved, process as makeProcess, runAll, systemCallMix } from './workload.ts';
 
 const PAGE = 4096;
@@ -311,6 +312,7 @@ const rows: Readonly<Record<string, () => void>> = {
   timeTravel,
   memory,
   tracepoints,
+  profiles: () => profiles(stepKernel, quickKernel),
   growth: () => growth(stepKernel),
 };
 for (const [name, row] of Object.entries(rows)) if (wanted(name)) row();

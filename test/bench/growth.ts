@@ -1,6 +1,6 @@
 /**
- * What an operation costs as its address space grows: each is O(log n) in Linux, so the last column may
- * not be much more than the first. Every operation comes with the one that takes it back, so that the
+ * What an operation costs as its address space grows, or the file, or what is in memory: each is O(log n) in
+ * Linux, so the last column may not be much more than the first. Every operation comes with the one that takes it back, so that the
  * space has the same size all the time.
  */
 import { DEFAULT_BRK } from '../../src/linux/boot.ts';
@@ -15,8 +15,9 @@ const BASE = 0x20_0000_0000;
 /** Of three pages, with a hole of one page behind it. */
 const STRIDE = 4 * PAGE;
 const FAR = 0x40_0000_0000;
-/** One address space can have 65530 (vm.max_map_count). */
-export const sizes: readonly number[] = [10, 100, 1000, 10_000, 65_000];
+const FILE = 9;
+const FILE_PAGES = 1024;
+export const sizes: readonly number[] = [10, 100, 1000, 10_000, 100_000];
 
 const map = (at: number, pages: number, prot = 3): Operation =>
   operation('mmap', at, pages * PAGE, prot, 0x32, -1, 0);
@@ -24,11 +25,12 @@ const map = (at: number, pages: number, prot = 3): Operation =>
 interface Row {
   readonly name: string;
   /** Two operations that are timed, in a space whose middle VMA is at `at`. */
-  readonly pair: (at: number, task: number) => readonly [Operation, Operation];
+  readonly pair: (at: number, task: number, top: number) => readonly [Operation, Operation];
 }
 
 const MADV_DONTNEED = 4;
 const MADV_RANDOM = 1;
+const MADV_PAGEOUT = 21;
 const MREMAP_MAYMOVE_FIXED = 3;
 
 /** In a space of separate VMAs. */
@@ -71,6 +73,22 @@ const apart: readonly Row[] = [
     pair: () => [operation('brk', DEFAULT_BRK + PAGE), operation('brk', DEFAULT_BRK)],
   },
   {
+    name: 'mmap anywhere, munmap',
+    // Where it lands: the highest hole, next to what is there already.
+    pair: (_at, _task, top) => [
+      operation('mmap', 0, PAGE, 1, 0x22, -1, 0),
+      operation('munmap', top - PAGE, PAGE),
+    ],
+  },
+  {
+    name: 'mlock: split, munlock',
+    pair: (at) => [operation('mlock', at + PAGE, PAGE), operation('munlock', at + PAGE, PAGE)],
+  },
+  {
+    name: 'guard install, remove',
+    pair: (at) => [operation('madvise', at, PAGE, 102), operation('madvise', at, PAGE, 103)],
+  },
+  {
     name: 'find (msync), load',
     pair: (at) => [operation('msync', at, PAGE, 1), operation('load', at + PAGE)],
   },
@@ -88,36 +106,116 @@ const split: readonly Row[] = [
   },
 ];
 
+/** In n mappings of one file. */
+const ofFile: readonly Row[] = [
+  {
+    name: 'mmap of a file, munmap',
+    pair: (at) => [
+      operation('mmap', at + 3 * PAGE, PAGE, 1, 0x11, FILE, 8 * PAGE),
+      operation('munmap', at + 3 * PAGE, PAGE),
+    ],
+  },
+  {
+    name: 'fault of a file, DONTNEED',
+    pair: (at) => [operation('load', at), operation('madvise', at, PAGE, MADV_DONTNEED)],
+  },
+  {
+    name: 'split, merge in one file',
+    pair: (at) => [operation('mprotect', at, PAGE, 0), operation('mprotect', at, PAGE, 1)],
+  },
+];
+
+/** With n pages in memory. */
+const resident: readonly Row[] = [
+  {
+    name: 'DONTNEED, fault',
+    pair: (at) => [operation('madvise', at, PAGE, MADV_DONTNEED), operation('store', at, 7)],
+  },
+  {
+    name: 'swap out, swap in',
+    pair: (at) => [operation('madvise', at, PAGE, MADV_PAGEOUT), operation('load', at)],
+  },
+  {
+    name: 'migrate, migrate',
+    pair: (at, task) => [operation('migrate', task, at), operation('migrate', task, at)],
+  },
+  {
+    name: 'munmap of a page, mmap',
+    pair: (at) => [operation('munmap', at, PAGE), map(at, 1)],
+  },
+  {
+    name: 'punch a hole, read again',
+    pair: () => [operation('punch', FILE, 8 * PAGE, PAGE), operation('load', FAR + 8 * PAGE)],
+  },
+];
+
 interface Space {
   readonly machine: Machine;
   readonly task: number;
   readonly middle: number;
+  /** Where the highest mapping begins. */
+  readonly top: number;
 }
 
-function bare(system: kernel): { machine: Machine; task: number } {
-  const machine = boot(system, { recording: false, memoryPages: 8192 });
+function bare(system: kernel, memoryPages: number): { machine: Machine; task: number } {
+  const options = { recording: false, memoryPages, swapPages: 1024, maxMapCount: 1 << 20 };
+  const machine = boot(system, options);
   return { machine, task: makeProcess(machine, 'A') };
 }
 
+/** The next mapping without an address ends where this one begins. */
+function topOf(machine: Machine, task: number): number {
+  runAll(machine, task, [operation('mmap', 0, PAGE, 1, 0x22, -1, 0)], ENDLESS);
+  const at = machine.block(task).result;
+  runAll(machine, task, [operation('munmap', at, PAGE)], ENDLESS);
+  return at + PAGE;
+}
+
 function spaceApart(system: kernel, n: number): Space {
-  const { machine, task } = bare(system);
-  runAll(
-    machine,
-    task,
-    Array.from({ length: n }, (_, i) => map(BASE + i * STRIDE, 3)),
-    ENDLESS,
-  );
-  return { machine, task, middle: BASE + Math.floor(n / 2) * STRIDE };
+  const { machine, task } = bare(system, 8192);
+  const list = Array.from({ length: n }, (_, i) => map(BASE + i * STRIDE, 3));
+  runAll(machine, task, list, ENDLESS);
+  const middle = BASE + Math.floor(n / 2) * STRIDE;
+  return { machine, task, middle, top: topOf(machine, task) };
 }
 
 function spaceSplit(system: kernel, n: number): Space {
-  const { machine, task } = bare(system);
+  const { machine, task } = bare(system, 8192);
   const middle = BASE + Math.floor(n / 4) * 4 * PAGE;
   const splits = Array.from({ length: Math.floor(n / 2) }, (_, i) =>
     operation('mprotect', BASE + (2 * i + 1) * 2 * PAGE, 2 * PAGE, 1),
   );
   runAll(machine, task, [map(BASE, 2 * n), operation('store', middle, 7), ...splits], ENDLESS);
-  return { machine, task, middle };
+  return { machine, task, middle, top: topOf(machine, task) };
+}
+
+function openFile(machine: Machine, task: number): void {
+  const options = { kind: 'file', size: FILE_PAGES * PAGE, fd: FILE };
+  runAll(machine, task, [{ ...operation('open', '/f', 2), options }], ENDLESS);
+}
+
+function spaceFile(system: kernel, n: number): Space {
+  const { machine, task } = bare(system, 8192);
+  openFile(machine, task);
+  const list = Array.from({ length: n }, (_, i) =>
+    operation('mmap', BASE + i * STRIDE, 3 * PAGE, 1, 0x11, FILE, (i % 64) * PAGE),
+  );
+  runAll(machine, task, list, ENDLESS);
+  const middle = BASE + Math.floor(n / 2) * STRIDE;
+  return { machine, task, middle, top: topOf(machine, task) };
+}
+
+function spaceResident(system: kernel, n: number): Space {
+  const { machine, task } = bare(system, n + 8192);
+  openFile(machine, task);
+  const mappings = [
+    map(BASE, n),
+    operation('store', BASE, 7, n * PAGE),
+    operation('mmap', FAR, FILE_PAGES * PAGE, 1, 0x11, FILE, 0),
+  ];
+  runAll(machine, task, mappings, ENDLESS);
+  const middle = BASE + Math.floor(n / 2) * PAGE;
+  return { machine, task, middle, top: topOf(machine, task) };
 }
 
 function succeed({ machine, task }: Space, operation: Operation): void {
@@ -149,19 +247,23 @@ function timed(space: Space, pair: readonly [Operation, Operation]): [number, nu
   return times;
 }
 
-/** Prints microseconds of each operation, a column for each number of VMAs. */
+/** Prints microseconds of each operation, a column for each number of VMAs or pages. */
 export function growth(system: kernel): void {
   eventLog.on = false;
   const cell = (text: string): string => text.padStart(14);
-  console.log(`${'us, VMAs:'.padEnd(30)}${sizes.map((n) => cell(String(n))).join('')}`);
+  console.log(
+    `${'us, VMAs (last: pages):'.padEnd(30)}${sizes.map((n) => cell(String(n))).join('')}`,
+  );
   const tables = [
     { rows: apart, make: spaceApart },
     { rows: split, make: spaceSplit },
+    { rows: ofFile, make: spaceFile },
+    { rows: resident, make: spaceResident },
   ];
   for (const { rows, make } of tables) {
     const columns = sizes.map((n) => {
       const space = make(system, n);
-      return rows.map(({ pair }) => timed(space, pair(space.middle, space.task)));
+      return rows.map(({ pair }) => timed(space, pair(space.middle, space.task, space.top)));
     });
     for (const [i, { name }] of rows.entries()) {
       const cells = columns.map((column) => {

@@ -34,7 +34,13 @@ export function systemCallMix(seed: number, count: number, pages = 256): Operati
 
 export function boot(
   kernel: kernel,
-  options: { recording: boolean; historyEntries?: number; memoryPages?: number },
+  options: {
+    recording: boolean;
+    historyEntries?: number;
+    memoryPages?: number;
+    swapPages?: number;
+    maxMapCount?: number;
+  },
 ): Machine {
   return bootMachine({ memoryPages: 4096, swapPages: 0, ...options, kernel });
 }

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Fields } from '../../src/conform/json.ts';
 import { parseRecording, type Recording } from '../../src/conform/program.ts';
+import type { KernelTimes } from '../bench/programs.ts';
 
 /** npm runs scripts in the folder of package.json. */
 const folder = path.resolve('test/live/oracle');
@@ -82,6 +83,15 @@ export function generate(profile: string, seeds: string, out: string): void {
 /** Whether the kernel does the same again, twice. */
 export function repeats(file: string): boolean {
   return [0, 1].every(() => oracle(['repeat', file]).code === 0);
+}
+
+type Measured = Pick<KernelTimes, 'operations' | 'profiles'>;
+
+/** Runs recordings so many times each, with nothing looked at but the clock. */
+export function timed(files: readonly string[], runs: number): Measured {
+  const { code, told } = oracle(['bench', ...files, '--runs', String(runs), '--json']);
+  if (code !== 0) throw new Error(`timing failed\n${told}`);
+  return JSON.parse(told) as Measured;
 }
 
 export function readRecorded(file: string): Recording {

@@ -27,10 +27,13 @@ const XA_VALUE = 0x8000_0000;
 /** Largest page offset of the index, exclusive. */
 export const MAX_FILE_PAGES = 512 * 512 * 512;
 
+/** What one entry of the root table covers. */
+const MIDDLE_SPAN = PTRS_PER_TABLE * PTRS_PER_TABLE;
+
 /** Word of an entry below the root table, made if need be; 0 if it does not exist and `make` is false. */
 function index_word(root: number, index: number, make: boolean): number {
   let table = root;
-  for (const span of [PTRS_PER_TABLE * PTRS_PER_TABLE, PTRS_PER_TABLE]) {
+  for (const span of [MIDDLE_SPAN, PTRS_PER_TABLE]) {
     const at = table * PTRS_PER_TABLE + (Math.floor(index / span) % PTRS_PER_TABLE);
     table = read_pte(at);
     if (table === 0) {
@@ -55,16 +58,26 @@ function index_load(root: number, index: number): number {
 
 /** First entry (of swapped pages only, if `values`) at or after `index`, at most `last`: its index, or -1. */
 function index_next(root: number, index: number, last: number, values: boolean): number {
+  const end = Math.min(last, MAX_FILE_PAGES - 1);
   let at = index;
-  while (root !== 0 && at <= last && at < MAX_FILE_PAGES) {
-    const word = index_word(root, at, false);
-    if (word === 0) {
-      at = at - (at % PTRS_PER_TABLE) + PTRS_PER_TABLE;
-    } else if (read_pte(word) !== 0 && (!values || read_pte(word) >= XA_VALUE)) {
-      return at;
-    } else {
-      at += 1;
+  while (root !== 0 && at <= end) {
+    const middle = read_pte(root * PTRS_PER_TABLE + Math.floor(at / MIDDLE_SPAN));
+    if (middle === 0) {
+      at = at - (at % MIDDLE_SPAN) + MIDDLE_SPAN;
+      continue;
     }
+    const leaf = read_pte(
+      middle * PTRS_PER_TABLE + (Math.floor(at / PTRS_PER_TABLE) % PTRS_PER_TABLE),
+    );
+    if (leaf === 0) {
+      at = at - (at % PTRS_PER_TABLE) + PTRS_PER_TABLE;
+      continue;
+    }
+    const entry = read_pte(leaf * PTRS_PER_TABLE + (at % PTRS_PER_TABLE));
+    if (entry !== 0 && (!values || entry >= XA_VALUE)) {
+      return at;
+    }
+    at += 1;
   }
   return -1;
 }
@@ -250,6 +263,12 @@ export function readDisk(inode: inode, index: number): number {
     return written - 1;
   }
   return inode.i_fill === 1 ? fill_content((7 * index + 1) % 256) : ZERO_CONTENT;
+}
+
+/** First page in [index, last] that the disk holds anything of, or -1. */
+export function nextOnDisk(inode: inode, index: number, last: number): number {
+  const all = inode.i_fill === 1 && index <= last;
+  return all ? index : index_next(inode.i_blocks, index, last, false);
 }
 
 /** Writes a page back to the disk. */

@@ -15,6 +15,7 @@ import {
   filemap_get_folio,
   folio_mapping,
   MAX_FILE_PAGES,
+  nextOnDisk,
   page_cache_next_entry,
   page_cache_swap_entry,
   readDisk,
@@ -136,11 +137,14 @@ function zeroDisk(inode: inode, from: number, to: number): void {
   if (inode.i_kind !== FS_DISK) {
     return;
   }
-  for (let at = from; at < to; at = at - (at % PAGE_SIZE) + PAGE_SIZE) {
-    const index = Math.floor(at / PAGE_SIZE);
-    const offset = at % PAGE_SIZE;
-    const length = Math.min(to, (index + 1) * PAGE_SIZE) - at;
-    writeDisk(inode, index, store_content(readDisk(inode, index), offset, length, 0));
+  const last = Math.ceil(to / PAGE_SIZE) - 1;
+  let index = nextOnDisk(inode, Math.floor(from / PAGE_SIZE), last);
+  while (index >= 0) {
+    const start = Math.max(from, index * PAGE_SIZE);
+    const length = Math.min(to, (index + 1) * PAGE_SIZE) - start;
+    const content = readDisk(inode, index);
+    writeDisk(inode, index, store_content(content, start % PAGE_SIZE, length, 0));
+    index = nextOnDisk(inode, index + 1, last);
   }
 }
 

@@ -134,3 +134,37 @@ describe('mmap of a file', () => {
     expect(findings(m)).toEqual([]);
   });
 });
+
+describe('a sparse file', () => {
+  const PAGE = 4096;
+  const AT = 0x7000_0000_0000;
+  // Of each: the first and last page under one table of the index, and under one table of tables.
+  const pages = [0, 511, 512, 262_143, 262_144, 262_145];
+
+  const map = (page: number): void => {
+    expect(call(m, a, 'mmap', [AT + page * PAGE, PAGE, 3, 0x11, 3, page * PAGE])).toBeGreaterThan(
+      0,
+    );
+  };
+
+  test.each([
+    'file',
+    'shm',
+  ])('of kind %s loses what is behind its new end, wherever that is', (kind) => {
+    for (const [n, last] of pages.entries()) {
+      m = bootTest();
+      a = spawnInit(m, 'A');
+      call(m, a, 'open', ['/big', O_RDWR], { kind, size: 262_146 * PAGE });
+      for (const page of pages) {
+        map(page);
+        expect(call(m, a, 'store', [AT + page * PAGE, 7])).toBe(0);
+      }
+      call(m, a, 'msync', [AT, PAGE, 4]);
+      expect(call(m, a, 'ftruncate', [3, (last + 1) * PAGE])).toBe(0);
+      expect(call(m, a, 'ftruncate', [3, 262_146 * PAGE])).toBe(0);
+      const bytes = pages.map((page) => call(m, a, 'load', [AT + page * PAGE]));
+      expect(bytes).toEqual(pages.map((_page, i) => (i <= n ? 7 : 0)));
+      expect(findings(m)).toEqual([]);
+    }
+  });
+});
