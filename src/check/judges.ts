@@ -50,7 +50,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   const chains = new Chains();
   judgeFreed(picture, verdicts);
   judgeMigrationLocks(picture, verdicts);
-  judgeLru(verdicts);
+  judgeLru(picture, verdicts);
   if (!atRest(machine)) {
     const held = heldLocks(machine);
     judgeReachable(picture, chains, held);
@@ -70,8 +70,8 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   verdicts.push(...chains.verdicts);
   judgePages(picture, verdicts);
   judgeIsolated(verdicts);
-  judgeSplitQueue(verdicts);
-  judgeFreeLists(verdicts);
+  judgeSplitQueue(picture, verdicts);
+  judgeFreeLists(picture, verdicts);
   judgeRss(picture, verdicts);
   judgeMigrationLeft(picture, verdicts);
   judgeSwap(picture, verdicts);

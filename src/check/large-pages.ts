@@ -6,7 +6,6 @@ import {
   EXCLUSIVE,
   entireMapcount,
   folioPages,
-  framesInUse,
   headOf,
   inSwapCache,
   isAnon,
@@ -109,7 +108,7 @@ function judgeOwners(picture: Picture, head: number, verdicts: Verdicts): void {
 }
 
 /** THP1: the queue holds each folio once that says so, and every folio of which only a part is mapped. */
-export function judgeSplitQueue(verdicts: Verdicts): void {
+export function judgeSplitQueue(picture: Picture, verdicts: Verdicts): void {
   const node = NODE_DATA();
   const wrong = (text: string) => verdicts.push({ kind: 'split-queue-wrong', text, evidence: [] });
   const queue = new Set<number>();
@@ -134,7 +133,7 @@ export function judgeSplitQueue(verdicts: Verdicts): void {
   if (node.split_queue_len !== queue.size) {
     wrong(`the split queue counts ${node.split_queue_len} folios and has ${queue.size}`);
   }
-  for (const pfn of framesInUse()) {
+  for (const pfn of picture.used) {
     if (!isLarge(pfn) || headOf(pfn) !== pfn) continue;
     const { flags } = rawPage(pfn);
     const { queued } = splitQueueLink(pfn);

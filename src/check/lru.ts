@@ -2,17 +2,8 @@
 import { LRU_UNEVICTABLE, NR_PAGE_ORDERS } from '../linux/mm/mmzone_types.ts';
 import { NODE_DATA } from '../linux/mm/node.ts';
 import { cpu } from '../sim/cpu.ts';
-import { frameCount, frameText } from './picture.ts';
-import {
-  BUDDY,
-  folioPages,
-  framesInUse,
-  headOf,
-  rawLink,
-  rawPage,
-  rawRefcount,
-  SWAPBACKED,
-} from './raw.ts';
+import { frameCount, frameText, type Picture } from './picture.ts';
+import { BUDDY, folioPages, headOf, rawLink, rawPage, rawRefcount, SWAPBACKED } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const ON_LRU = 1 << 5;
@@ -46,7 +37,7 @@ function walk(words: number, name: string, wrong: (text: string) => void): numbe
 }
 
 /** Every evictable folio with PG_lru is on the list of its kind, once; list sizes are right. */
-export function judgeLru(verdicts: Verdicts): void {
+export function judgeLru(picture: Picture, verdicts: Verdicts): void {
   const { lists } = NODE_DATA();
   const wrong = (text: string) => verdicts.push({ kind: 'lru-wrong', text, evidence: [] });
   const listed = new Set<number>();
@@ -67,7 +58,7 @@ export function judgeLru(verdicts: Verdicts): void {
     if (counted !== pages) wrong(`LRU list ${lru} counts ${counted} pages and has ${pages}`);
   }
   let unevictable = 0;
-  for (const pfn of framesInUse()) {
+  for (const pfn of picture.used) {
     const { flags } = rawPage(pfn);
     // Of a large folio the head is on a list, for all of it.
     if ((flags & ON_LRU) === 0 || headOf(pfn) !== pfn) continue;
@@ -88,12 +79,10 @@ export function judgeIsolated(verdicts: Verdicts): void {
 }
 
 /** The free lists hold blocks that are free, aligned and apart, and as many pages as are counted free. */
-export function judgeFreeLists(verdicts: Verdicts): void {
+export function judgeFreeLists(picture: Picture, verdicts: Verdicts): void {
   const node = NODE_DATA();
   const wrong = (text: string) => verdicts.push({ kind: 'free-pages-wrong', text, evidence: [] });
-  // Most frames are free, and this runs after every operation: a byte each, and no objects.
-  const seen = new Uint8Array(frameCount());
-  let pages = 0;
+  const blocks: { readonly from: number; readonly to: number }[] = [];
   for (let order = 0; order < NR_PAGE_ORDERS; order++) {
     const frames = walk(node.free_area + order * 3, `free list ${order}`, wrong);
     for (const pfn of frames) {
@@ -101,16 +90,26 @@ export function judgeFreeLists(verdicts: Verdicts): void {
       if ((page.flags & BUDDY) === 0 || page.private !== order || pfn % 2 ** order !== 0) {
         wrong(`${frameText(pfn)} is on free list ${order} but no free block of that order`);
       }
-      for (let free = pfn; free < pfn + 2 ** order; free++) {
-        if (seen[free] !== 0) wrong(`${frameText(free)} is free twice`);
-        if (rawRefcount(free) !== 0) wrong(`${frameText(free)} is free and referenced`);
-        pages += seen[free] === 0 ? 1 : 0;
-        seen[free] = 1;
-      }
+      blocks.push({ from: pfn, to: pfn + 2 ** order });
     }
     const counted = cpu.heap[node.free_area + order * 3 + 2] as number;
     if (counted !== frames.length) {
       wrong(`free list ${order} counts ${counted} blocks and has ${frames.length}`);
+    }
+  }
+  // Most frames are free, and this runs after every operation: blocks are compared, not frames.
+  blocks.sort((a, b) => a.from - b.from);
+  let pages = 0;
+  let end = 0;
+  let next = 0;
+  for (const { from, to } of blocks) {
+    if (from < end) wrong(`${frameText(from)} is free twice`);
+    pages += Math.max(0, to - Math.max(from, end));
+    end = Math.max(end, to);
+    while ((picture.used[next] ?? to) < from) next++;
+    for (let n = next; (picture.used[n] ?? to) < to; n++) {
+      const pfn = picture.used[n] as number;
+      if (rawRefcount(pfn) !== 0) wrong(`${frameText(pfn)} is free and referenced`);
     }
   }
   const free = node.spanned_pages - node.used_pages;

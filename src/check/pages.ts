@@ -12,7 +12,6 @@ import {
   BUDDY,
   EXCLUSIVE,
   entryFrame,
-  framesInUse,
   headOf,
   inSwapCache,
   isAnon,
@@ -146,7 +145,7 @@ export function judgePages(picture: Picture, verdicts: Verdicts): void {
     const slot = entryFrame(entry.value);
     swapUsers.set(slot, (swapUsers.get(slot) ?? 0) + 1);
   }
-  for (const pfn of framesInUse()) {
+  for (const pfn of picture.used) {
     const entries = picture.present.get(pfn) ?? none;
     const page = rawPage(pfn);
     if (entries.length === 0 && page.refcount === 0 && page.mapcount === 0) continue;

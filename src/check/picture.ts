@@ -8,6 +8,7 @@ import {
   Broken,
   entryFrame,
   entryKind,
+  framesInUse,
   SPECIAL,
   scanTables,
   type TreeNode,
@@ -47,6 +48,8 @@ export interface Picture {
   readonly huge: ReadonlyMap<number, readonly Entry[]>;
   readonly migration: readonly Entry[];
   readonly swap: readonly Entry[];
+  /** Frames that somebody refers to, maps or has flagged; ascending. */
+  readonly used: readonly number[];
 }
 
 /** Every address space that a task uses, or still keeps as its last one. */
@@ -115,7 +118,7 @@ export function takePicture(machine: Machine): Picture {
       }
     }),
   );
-  return { spaces, present, huge, migration, swap };
+  return { spaces, present, huge, migration, swap, used: framesInUse() };
 }
 
 /** `mm 3 at 7ffff7fc1000`. */

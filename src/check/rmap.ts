@@ -53,6 +53,7 @@ const vmaOfShared = vm_area_cachep.container('shared_rb');
 /** Trees and chains as they are, each read once. */
 export class Chains {
   readonly #trees = new Map<anon_vma, readonly anon_vma_chain[]>();
+  readonly #links = new Map<anon_vma, ReadonlySet<anon_vma_chain>>();
   readonly #members = new Map<anon_vma, ReadonlySet<vm_area_struct>>();
   readonly #chains = new Map<vm_area_struct, readonly anon_vma_chain[]>();
   readonly #shared = new Map<address_space, ReadonlySet<vm_area_struct>>();
@@ -88,6 +89,16 @@ export class Chains {
       this.#members.set(anon_vma, new Set(links.map((avc) => avc.vma)));
     }
     return links;
+  }
+
+  /** Whether a link is in the tree of an anon_vma. */
+  holds(anon_vma: anon_vma, avc: anon_vma_chain): boolean {
+    let links = this.#links.get(anon_vma);
+    if (links === undefined) {
+      links = new Set(this.tree(anon_vma));
+      this.#links.set(anon_vma, links);
+    }
+    return links.has(avc);
   }
 
   /** VMAs on the list of an anon_vma that has no links, each as often as it is there. */
@@ -242,7 +253,7 @@ function judgeChain(chains: Chains, vma: vm_area_struct): void {
     if (seen.has(avc.anon_vma)) say('two links lead to the same anon_vma', avc);
     seen.add(avc.anon_vma);
     if (hasRoots && avc.anon_vma.root !== root) say('the chain leads to two families', avc);
-    if (!chains.tree(avc.anon_vma).includes(avc)) say('a link of the list is not in the tree', avc);
+    if (!chains.holds(avc.anon_vma, avc)) say('a link of the list is not in the tree', avc);
   }
   if (hasRoots && links.at(-1)?.anon_vma !== root) {
     say('the root of the family is not the oldest link');
@@ -273,20 +284,17 @@ function judgeTree(chains: Chains, anon_vma: anon_vma): void {
   }
   let before = Number.NEGATIVE_INFINITY;
   for (const { avc, left, right } of links) {
-    const evidence = [describeObject(anon_vma), describeObject(avc)];
+    const say = (text: string, ...more: string[]): void => {
+      const evidence = [describeObject(anon_vma), describeObject(avc), ...more];
+      chains.say('anon-vma-linkage', text, evidence);
+    };
     if (!isLive(avc) || !isLive(avc.vma)) {
-      chains.say('anon-vma-linkage', 'a tree holds a freed link or VMA', evidence);
+      say('a tree holds a freed link or VMA');
       continue;
     }
-    if (avc.anon_vma !== anon_vma) {
-      chains.say('anon-vma-linkage', 'a link in a tree leads to another anon_vma', evidence);
-    }
-    if (!chains.chain(avc.vma).includes(avc)) {
-      chains.say('anon-vma-linkage', "a link in a tree is not on its VMA's list", evidence);
-    }
-    if (avc.vma.vm_pgoff < before) {
-      chains.say('anon-vma-linkage', 'a tree is out of order', [...evidence, vmaText(avc.vma)]);
-    }
+    if (avc.anon_vma !== anon_vma) say('a link in a tree leads to another anon_vma');
+    if (!chains.chain(avc.vma).includes(avc)) say("a link in a tree is not on its VMA's list");
+    if (avc.vma.vm_pgoff < before) say('a tree is out of order', vmaText(avc.vma));
     before = avc.vma.vm_pgoff;
     const last = Math.max(
       lastPgoff(avc.vma),
@@ -294,10 +302,7 @@ function judgeTree(chains: Chains, anon_vma: anon_vma): void {
       right === 0 ? 0 : avcOfNode(right).rb_subtree_last,
     );
     if (avc.rb_subtree_last !== last) {
-      chains.say('anon-vma-linkage', `rb_subtree_last is ${avc.rb_subtree_last}, not ${last}`, [
-        ...evidence,
-        vmaText(avc.vma),
-      ]);
+      say(`rb_subtree_last is ${avc.rb_subtree_last}, not ${last}`, vmaText(avc.vma));
     }
   }
 }

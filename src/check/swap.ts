@@ -9,7 +9,6 @@ import { frameText, type Picture, place } from './picture.ts';
 import {
   entryFrame,
   folioPages,
-  framesInUse,
   headOf,
   inSwapCache,
   LOCKED,
@@ -81,7 +80,7 @@ export function judgeSwap(picture: Picture, verdicts: Verdicts): void {
       evidence: [],
     });
   }
-  for (const pfn of framesInUse()) {
+  for (const pfn of picture.used) {
     const page = rawPage(pfn);
     if (!inSwapCache(page) || headOf(pfn) !== pfn) continue;
     for (let slot = page.private; slot < page.private + folioPages(pfn); slot++) {

@@ -1,6 +1,6 @@
 /** VMA1, VMA2, PTE2, PTE3: the VMAs of an mm among themselves and against its page tables. */
 import { VM_EXEC, VM_READ, VM_WRITE } from '../linux/mm/mm.ts';
-import { type mm_struct, vm_area_cachep } from '../linux/mm_types.ts';
+import { type mm_struct, vm_area_cachep, type vm_area_struct } from '../linux/mm_types.ts';
 import { isLive } from '../sim/struct.ts';
 import { hasAnonVma } from './early-rmap.ts';
 import { type Entry, frameText, type Picture, place, type Space, vmaText } from './picture.ts';
@@ -20,45 +20,48 @@ import type { Verdicts } from './verdict.ts';
 
 const vmaOfNode = vm_area_cachep.container('vm_rb');
 
+/** What a node of the tree says is the largest gap below it. */
+function gapBelow(node: number): number {
+  return node === 0 ? 0 : vmaOfNode(node).rb_subtree_gap;
+}
+
 /** VMA1 of one mm: sorted, disjoint, and tree, counters and gaps agree. */
 function judgeSpace(space: Space, verdicts: Verdicts): void {
   const { mm } = space;
-  const say = (text: string, evidence: readonly string[]): void => {
+  // Texts are made for what is wrong, not for each of thousands of VMAs.
+  const say = (text: string, vma: vm_area_struct | null): void => {
+    const evidence = vma === null ? [] : [vmaText(vma)];
     verdicts.push({ kind: 'vma-tree', text: `mm ${mm.mm_id}: ${text}`, evidence });
   };
   if (space.broken !== '') {
-    say(space.broken, []);
+    say(space.broken, null);
     return;
   }
   let end = 0;
   let pages = 0;
   for (const [n, vma] of space.vmas.entries()) {
-    const evidence = [vmaText(vma)];
-    if (!isLive(vma)) say('the tree holds a freed VMA', evidence);
-    if (vma.vm_mm !== mm) say('the tree holds a VMA of another mm', evidence);
-    if (vma.vm_start >= vma.vm_end) say('an empty VMA', evidence);
-    if (vma.vm_start % PAGE !== 0 || vma.vm_end % PAGE !== 0)
-      say('a VMA is not page aligned', evidence);
-    if (vma.vm_start < end) say('VMAs overlap or are out of order', evidence);
+    if (!isLive(vma)) say('the tree holds a freed VMA', vma);
+    if (vma.vm_mm !== mm) say('the tree holds a VMA of another mm', vma);
+    if (vma.vm_start >= vma.vm_end) say('an empty VMA', vma);
+    if (vma.vm_start % PAGE !== 0 || vma.vm_end % PAGE !== 0) say('a VMA is not page aligned', vma);
+    if (vma.vm_start < end) say('VMAs overlap or are out of order', vma);
     if (vma.tree_start !== vma.vm_start || vma.tree_end !== vma.vm_end) {
-      say('the tree has another range for a VMA', evidence);
+      say('the tree has another range for a VMA', vma);
     }
     const gap = vma.vm_start - end;
-    if (vma.tree_gap !== gap) say(`the gap below a VMA is ${gap}, not ${vma.tree_gap}`, evidence);
+    if (vma.tree_gap !== gap) say(`the gap below a VMA is ${gap}, not ${vma.tree_gap}`, vma);
     const node = space.nodes[n];
-    const below = [node?.left ?? 0, node?.right ?? 0].map((at) =>
-      at === 0 ? 0 : vmaOfNode(at).rb_subtree_gap,
-    );
-    if (vma.rb_subtree_gap !== Math.max(gap, ...below)) {
-      say(`rb_subtree_gap is ${vma.rb_subtree_gap}, not ${Math.max(gap, ...below)}`, evidence);
+    const below = Math.max(gapBelow(node?.left ?? 0), gapBelow(node?.right ?? 0));
+    if (vma.rb_subtree_gap !== Math.max(gap, below)) {
+      say(`rb_subtree_gap is ${vma.rb_subtree_gap}, not ${Math.max(gap, below)}`, vma);
     }
     end = vma.vm_end;
     pages += (vma.vm_end - vma.vm_start) / PAGE;
   }
   if (mm.map_count !== space.vmas.length) {
-    say(`map_count is ${mm.map_count}, the tree has ${space.vmas.length}`, []);
+    say(`map_count is ${mm.map_count}, the tree has ${space.vmas.length}`, null);
   }
-  if (mm.total_vm !== pages) say(`total_vm is ${mm.total_vm}, the VMAs have ${pages} pages`, []);
+  if (mm.total_vm !== pages) say(`total_vm is ${mm.total_vm}, the VMAs have ${pages} pages`, null);
 }
 
 /** VMA1 of every mm, with nothing in flight. */
