@@ -585,11 +585,8 @@ export class ScenarioRun {
       if (flight === null && operation !== undefined && this.machine.block(task).dead === 0) {
         this.#begin(task, operation, false);
         this.state = { ...this.state, flight: null };
-        this.#setRace({
-          ...race,
-          begun: race.begun.with(column, begun + 1),
-          flights: race.flights.with(column, { task, operation, extra: false }),
-        });
+        const flights = race.flights.with(column, { task, operation, extra: false });
+        this.#setRace({ ...race, begun: race.begun.with(column, begun + 1), flights });
         return null;
       }
     }
@@ -633,8 +630,8 @@ export class ScenarioRun {
     const left = race.flights.filter((flight) => flight !== null);
     const waitsForProcess = ({ task }: Flight): boolean =>
       conditionById(this.machine.block(task).wait_kind).name === 'completion';
-    const isMoreToCome = race.queues.some((queue, n) => queue.length > (race.begun[n] ?? 0));
-    if (isMoreToCome || !left.every(waitsForProcess)) return false;
+    if (race.queues.some((queue, n) => queue.length > (race.begun[n] ?? 0))) return false;
+    if (!left.every(waitsForProcess)) return false;
     this.state = {
       ...this.state,
       race: null,
