@@ -6,14 +6,7 @@ import { cpu } from '../sim/cpu.ts';
 import { liveObjects } from '../sim/struct.ts';
 import { PTRS_PER_TABLE } from '../sim/table.ts';
 import { frameText, type Picture, place } from './picture.ts';
-import {
-  entryFrame,
-  folioPages,
-  headOf,
-  inSwapCache,
-  LOCKED,
-  rawPage,
-} from './raw.ts';
+import { entryFrame, folioPages, headOf, inSwapCache, LOCKED, rawPage } from './raw.ts';
 import type { Verdicts } from './verdict.ts';
 
 const HAS_CACHE = 0x4000_0000;
