@@ -272,6 +272,18 @@ export class Session extends SessionViews implements SessionView {
     return (slice?.driver as ScenarioRun['state'] | undefined) ?? this.run.state;
   }
 
+  /** The statement that is in progress here or comes next, by its number in the scenario. */
+  statementNumber(): number {
+    const { at, flight, race } = this.driverState();
+    const over = race === null && flight !== null && this.machine.block(flight.task).op === 0;
+    return over && !flight.extra ? at + 1 : at;
+  }
+
+  /** The same scenario on another kernel, at its beginning. */
+  beside(kernel: string): Session {
+    return new Session({ ...this.options, kernel, stopOnFinding: false });
+  }
+
   begin(verb: Verb): void {
     if (this.#verb !== null) throw new CommandError('something is running; interrupt it first');
     this.inspector.beginRun();
@@ -279,6 +291,7 @@ export class Session extends SessionViews implements SessionView {
     this.#hit = null;
     this.#interrupted = false;
     this.#verb = verb;
+    if (verb.silent === true) this.machine.arm([], [], () => {});
   }
 
   /** A verb that is over at once, such as a jump back in time. */
@@ -333,13 +346,14 @@ export class Session extends SessionViews implements SessionView {
     if (verb === null) return 'stopped';
     let left = Math.max(1, budgetSteps);
     if (this.#search !== null) return this.#pumpSearch(this.#search, left);
-    const watches = this.breakpoints.watchpoints().length > 0;
+    const watches = verb.silent !== true && this.breakpoints.watchpoints().length > 0;
     try {
       while (left > 0) {
         if (this.#interrupted) return this.#end('Interrupted.');
         const before = this.machine.step;
         const watched = watches ? this.watchValues() : null;
-        const ended = this.#advance(watches ? 1 : Math.min(left, verb.every), verb.only);
+        const ended = this.#advance(watches ? 1 : Math.min(left, verb.every), verb);
+        if (ended === null) return this.#end('');
         left -= Math.max(1, this.machine.step - before);
         if (watched !== null) this.#watch(watched);
         if (this.#hit !== null) {
@@ -348,7 +362,7 @@ export class Session extends SessionViews implements SessionView {
         if (this.machine.findingCount > this.#findingsSeen) {
           const finding = this.machine.findings()[this.#findingsSeen];
           this.#findingsSeen = this.machine.findingCount;
-          if (finding !== undefined && this.stopOnFinding) {
+          if (finding !== undefined && this.stopOnFinding && verb.silent !== true) {
             return this.#end(`Finding: ${finding.kind}: ${finding.text}`);
           }
         }
@@ -376,12 +390,13 @@ export class Session extends SessionViews implements SessionView {
     return 'running';
   }
 
-  /** Runs at most `steps` statements; returns why the whole run is over, or ''. */
-  #advance(steps: number, only: number): string {
+  /** Runs at most `steps` statements; returns why the whole run is over, else '', or null at the verb's own end. */
+  #advance(steps: number, { only, statement }: Verb): string | null {
     const { machine, run } = this;
     if (!machine.atEnd() && machine.replay(steps)) return '';
     if (only !== 0 && run.choosable().includes(only)) run.choose(only);
     const decision = run.next();
+    if (statement !== undefined && run.state.at >= statement) return null;
     switch (decision.kind) {
       case 'run':
         machine.run(decision.task, Math.min(decision.fuel, steps - 1), run.state);

@@ -12,6 +12,10 @@ export interface Verb {
   readonly done: () => boolean;
   /** Task that alone may run while this verb is in progress, or 0. */
   readonly only: number;
+  /** Nothing stops it on the way: no breakpoint, watchpoint or finding. */
+  readonly silent?: boolean;
+  /** It is over before the first step of this statement, by its number in the scenario. */
+  readonly statement?: number;
   /** What to say when it came to its own end; empty for nothing. */
   readonly report?: () => string;
 }
@@ -77,6 +81,18 @@ export function finishVerb(
 
 export function continueVerb(): Verb {
   return { name: 'continue', every: Number.MAX_SAFE_INTEGER, done: () => false, only: 0 };
+}
+
+/** Runs, past everything else, up to the statement with this number. */
+export function statementVerb(statement: number): Verb {
+  return {
+    name: 'statement',
+    every: Number.MAX_SAFE_INTEGER,
+    done: () => false,
+    only: 0,
+    silent: true,
+    statement,
+  };
 }
 
 /** Runs to a step ahead. */

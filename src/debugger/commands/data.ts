@@ -1,8 +1,11 @@
 /** Looking at state: expressions, frames, tables, page-table walks, reverse maps. */
+
+import { kernelNames } from '../../linux/kernels.ts';
 import { parseExpression } from '../../scenario/expr.ts';
 import { siteInfo, sourceLines } from '../../sim/site.ts';
 import { resolveLocation } from '../breakpoints.ts';
 import { CommandError, type CommandSpec, countOf } from '../command-table.ts';
+import { diffKernels } from '../compare-kernels.ts';
 import { diffPositions } from '../compare-positions.ts';
 import { evaluate, formatValue, numberOf } from '../expression.ts';
 import { infoCommands, infoNames } from '../info.ts';
@@ -135,10 +138,10 @@ export const dataCommands: readonly CommandSpec[] = [
   {
     names: ['diff'],
     group: 'data',
-    usage: 'MARK|STEP [MARK|STEP]',
-    help: 'what the tables say at one position of this run and not at the other (default: here)',
+    usage: 'MARK|STEP [MARK|STEP] | KERNEL',
+    help: 'what the tables say at one position of this run and not at the other (default: here); with a kernel, both states side by side',
     run: (session, args) => diff(session, args),
-    complete: (session) => session.marks.keys(),
+    complete: (session) => [...session.marks.keys(), ...kernelNames()],
   },
   {
     names: ['x'],
@@ -195,8 +198,14 @@ function diff(session: Session, args: string): void {
     .split(/\s+/)
     .filter((word) => word !== '');
   const [first = '', second] = words;
+  if (words.length === 1 && kernelNames().includes(first) && !session.marks.has(first)) {
+    for (const line of diffKernels(session, first)) session.print(line);
+    return;
+  }
   if (words.length === 0 || words.length > 2) {
-    throw new CommandError('diff takes one or two positions: a step, a mark, begin or end');
+    throw new CommandError(
+      'diff takes one or two positions (a step, a mark, begin or end), or a kernel',
+    );
   }
   const from = positionOf(session, first);
   const to = second === undefined ? session.machine.step : positionOf(session, second);

@@ -7,6 +7,7 @@ import { screenText } from '../compare-positions.ts';
 import { compareTables } from '../compare-text.ts';
 import type { Session } from '../session.ts';
 import type { SessionFiles } from '../session-options.ts';
+import { statementVerb } from '../verbs.ts';
 
 const groupTitles: Readonly<Record<CommandGroup, string>> = {
   running: 'Running',
@@ -34,6 +35,21 @@ function help(session: Session, args: string): void {
       session.print(`  ${`${c.names[0]} ${c.usage}`.trim().padEnd(36)} ${c.help}`);
     }
   }
+}
+
+/** Starts again on another kernel and runs to the statement where the session was. */
+function changeKernel(session: Session, kernel: string): void {
+  const at = session.statementNumber();
+  if (at === 0) {
+    restart(session, kernel);
+    return;
+  }
+  session.restart(kernel);
+  const line = session.run.scenario.statements[at]?.span.line;
+  const where =
+    line === undefined ? 'to the end' : `to line ${line}: ${session.inspector.lineText(line)}`;
+  session.print(`${session.status().stop}, ${where}`, 'stop');
+  session.begin(statementVerb(at));
 }
 
 /** Starts again, and says where that is. */
@@ -83,10 +99,10 @@ export const sessionCommands: readonly CommandSpec[] = [
     names: ['kernel'],
     group: 'session',
     usage: '[NAME]',
-    help: 'start the scenario again on another kernel; without a name, say which one runs',
+    help: 'the scenario on another kernel, up to the statement where you are; without a name, say which one runs',
     run: (session, args) => {
       if (args.trim() === '') session.print(session.kernel);
-      else restart(session, args.trim());
+      else changeKernel(session, args.trim());
     },
   },
   {
