@@ -17,6 +17,7 @@ import { processGlobals } from '../linux/roots.ts';
 import { cpu, FRAME_WORDS } from '../sim/cpu.ts';
 import { describeObject, GRANULE, isLive, liveObjects, type Obj } from '../sim/struct.ts';
 import { PTRS_PER_TABLE } from '../sim/table.ts';
+import { judgeAnonAreas } from './anon-areas.ts';
 import type { HeldLocks } from './locks.ts';
 import { type Entry, frameText, type Picture, place } from './picture.ts';
 import {
@@ -228,6 +229,7 @@ function judgeAnonmmCounts(picture: Picture, verdicts: Verdicts): void {
 /** The schemes without anon_vma; `held` as for judgeReachable(). */
 export function judgeEarlyRmap(picture: Picture, held: HeldLocks | null, verdicts: Verdicts): void {
   const { shape, early } = anon_rmap();
+  if (shape === 'anon_area') judgeAnonAreas(picture, held, verdicts);
   if (early === undefined) return;
   if (shape === 'pte_chain') judgePteChains(picture, held, verdicts);
   if (shape === 'anonmm') {

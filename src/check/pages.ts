@@ -5,6 +5,7 @@ import { NODE_DATA } from '../linux/mm/node.ts';
 import { user_pin_cachep } from '../linux/mm/user_pin_types.ts';
 import { cpu } from '../sim/cpu.ts';
 import { liveObjects } from '../sim/struct.ts';
+import { areaOf } from './anon-areas.ts';
 import { mappingsOf } from './early-rmap.ts';
 import { judgeLargeFolio } from './large-pages.ts';
 import { type Entry, frameCount, frameText, type Picture, place } from './picture.ts';
@@ -86,9 +87,10 @@ function judgeCounts(
   }
   const swapCache = inSwapCache(page) ? 1 : 0;
   const pageCache = isFile(page) ? 1 : 0;
-  const references = entries.length + swapCache + pageCache + batch + pins * PIN_REFERENCES;
+  const area = areaOf(page) === null ? 0 : 1;
+  const references = entries.length + swapCache + pageCache + area + batch + pins * PIN_REFERENCES;
   if (page.refcount === references) return;
-  const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache} page cache, ${batch} LRU batch, ${pins} pins`;
+  const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache + area} page cache or anon area, ${batch} LRU batch, ${pins} pins`;
   verdicts.push({
     kind: references === 0 ? 'leaked-page' : 'refcount-wrong',
     text: `${frameText(pfn)}: refcount is ${page.refcount}, references that exist: ${references}`,

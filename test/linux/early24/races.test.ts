@@ -7,32 +7,17 @@ import { Prng } from '../../../src/base/prng.ts';
 import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
-import type { Machine } from '../../../src/sim/machine.ts';
 import { begin, call, spawnInit, spawnKernelThread } from '../driver.ts';
+import { interleaveByChance } from './interleave.ts';
 
 const PAGE = 4096;
 const AT = 0x10_0000_0000;
 const PAGES = 12;
-const kernels = ['v2.4.0'];
+const kernels = ['v2.4.0', 'v2.3.99-anon'];
+/** Without the defects of the anon layer that need no race. */
+const defects = ['merge_ignores_pgoff', 'unlock_rereads'];
 
 type Call = readonly [name: string, ...args: number[]];
-
-/** Runs the tasks that are in an operation, some statements of one at a time, until none is. */
-function interleave(machine: Machine, prng: Prng): void {
-  for (let turns = 0; turns < 100_000; turns++) {
-    const ready: number[] = [];
-    let busy = false;
-    for (let id = 1; id <= machine.taskCount(); id++) {
-      if (machine.block(id).op === 0) continue;
-      busy = true;
-      if (machine.enabled(id)) ready.push(id);
-    }
-    if (!busy) return;
-    if (ready.length === 0) throw new Error('deadlock');
-    machine.run(prng.pick(ready), 1 + prng.below(12), null);
-  }
-  throw new Error('the tasks do not end');
-}
 
 function processCall(prng: Prng): Call {
   const at = AT + prng.below(PAGES) * PAGE;
@@ -57,7 +42,11 @@ function processCall(prng: Prng): Call {
 
 describe.each(kernels)('%s', (kernel) => {
   test.each([1, 2, 3, 4])('is right whatever runs at the same time, seed %i', (seed) => {
-    const machine = bootMachine({ kernel: selectKernel(kernel), memoryPages: 512, swapPages: 64 });
+    const machine = bootMachine({
+      kernel: selectKernel(kernel, [], defects),
+      memoryPages: 512,
+      swapPages: 64,
+    });
     const prng = new Prng(seed);
     const a = spawnInit(machine, 'A');
     const kswapd = spawnKernelThread(machine, 'kswapd');
@@ -75,12 +64,14 @@ describe.each(kernels)('%s', (kernel) => {
         begin(machine, task, name, args);
       }
       const target = prng.pick([a, b]);
-      begin(machine, kswapd, prng.pick(['reclaim', 'reclaim', 'referenced']), [
-        target,
-        AT + prng.below(PAGES) * PAGE,
-      ]);
-      interleave(machine, prng);
+      // The anon layer's reclaim takes locks the other way round than munmap(): golden.test.ts.
+      if (kernel === 'v2.4.0')
+        begin(machine, kswapd, prng.pick(['reclaim', 'reclaim', 'referenced']), [
+          target,
+          AT + prng.below(PAGES) * PAGE,
+        ]);
       const where = `${round}: ${texts.join(', ')}`;
+      expect(interleaveByChance(machine, prng, 12), where).toBe('done');
       expect(machine.findings(), where).toEqual([]);
       expect(judge(machine, 'operation-end'), where).toEqual([]);
     }

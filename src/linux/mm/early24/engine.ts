@@ -3,9 +3,10 @@ import type { K } from '../../../sim/wait.ts';
 import { ENOSYS } from '../../errno.ts';
 import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
+import { areaReclaimAt, areaReferencedAt } from './area_walk.ts';
 import { do_page_fault } from './fault.ts';
 import { sys_madvise } from './madvise.ts';
-import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
+import { dup_mmap, exit_mmap, listMm, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
 import { reclaimAt, referencedAt } from './vmscan.ts';
@@ -65,6 +66,7 @@ export const early24_mm: mm_ops = {
   brk: sys_brk,
   madvise: sys_madvise,
   do_user_addr_fault: do_page_fault,
+  mm_alloc: listMm,
   dup_mmap,
   exit_mmap,
   alloc_pages_slowpath: noReclaim,
@@ -72,4 +74,12 @@ export const early24_mm: mm_ops = {
   referencedAt,
   migrateAt: noMigration,
   missing,
+};
+
+/** The tree of the anon layer: the same with reclaim madvise(2) was not there yet. */
+export const anon_layer_mm: mm_ops = {
+  ...early24_mm,
+  name: 'anon layer',
+  reclaimAt: areaReclaimAt,
+  referencedAt: areaReferencedAt,
 };

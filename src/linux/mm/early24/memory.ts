@@ -8,6 +8,7 @@
  */
 import type { K } from '../../../sim/wait.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
 import type { mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import {
@@ -48,13 +49,19 @@ import {
   ptep_get,
   set_pte_at,
 } from '../pgtable.ts';
+import { anon_cow, anon_page_add, anon_page_kill, area_of } from '../rmap/anon_area.ts';
 import { folio_put } from '../swap.ts';
 import { swap_free } from '../swapfile.ts';
 import { VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_OOM, type vm_fault } from '../vm_fault.ts';
 import { vm_ops_fault } from '../vm_ops.ts';
 import { find_vma } from '../vma_tree.ts';
 import { allocPrivatePage, PageReserved, rssDec, rssInc, swapEntryDec } from './mapped.ts';
-import { is_page_shared, lookup_swap_cache, read_swap_cache_async } from './swap_state.ts';
+import {
+  delete_from_swap_cache_nolock,
+  is_page_shared,
+  lookup_swap_cache,
+  read_swap_cache_async,
+} from './swap_state.ts';
 import { allocTables } from './zap.ts';
 
 /** What handle_mm_fault() returns. */
@@ -63,8 +70,13 @@ export const FAULT_SIGBUS = 0;
 export const FAULT_MINOR = 1;
 export const FAULT_MAJOR = 2;
 
-/** page_count(): a reserved page has none. */
-const page_count = (page: page): number => (PageReserved(page) ? 0 : page._refcount);
+/** page_count(): a reserved page has none. An anon area's reference is not counted. */
+function page_count(page: page): number {
+  if (PageReserved(page)) {
+    return 0;
+  }
+  return page._refcount - (has('anon_layer') && area_of(page) !== null ? 1 : 0);
+}
 
 /** The zero page's content is what a new page has. */
 function copy_cow_page(from: page, to: page): void {
@@ -100,9 +112,24 @@ function* canReuse(page: page): K<boolean> {
   if (count !== 2 || !folio_test_swapcache(page) || !folio_trylock(page)) {
     return false;
   }
-  const shared = is_page_shared(page);
+  const shared = is_page_shared(page, page_count(page));
+  if (!shared && has('reuse_leaves_swap_cache')) {
+    yield* delete_from_swap_cache_nolock(page);
+  }
   folio_unlock(page);
   return !shared;
+}
+
+/** The copy of a private page: alloc_page() and later copy_cow_page(), or all of it at once with anon_layer. */
+function* copyForWrite(vma: vm_area_struct, address: number, orig: page): K<page | null> {
+  if (has('anon_layer')) {
+    return yield* anon_cow(vma, address, orig);
+  }
+  const page = allocPrivatePage(false);
+  if (page !== null) {
+    copy_cow_page(orig, page);
+  }
+  return page;
 }
 
 /** mm/memory.c: do_wp_page() v2.4.0. Preconditions: page_table_lock; it is dropped. */
@@ -122,7 +149,7 @@ function* do_wp_page(
   }
   // No reference is taken: the entry keeps the page, and swap_out() may take both away from here on.
   spin_unlock(mm.page_table_lock);
-  let new_page = allocPrivatePage(false);
+  let new_page = yield* copyForWrite(vma, address, old_page);
   if (new_page === null) {
     return FAULT_OOM;
   }
@@ -134,6 +161,11 @@ function* do_wp_page(
     new_page = old_page;
   } else {
     trace_fault_spurious({ vma, address });
+    if (has('anon_layer')) {
+      spin_unlock(mm.page_table_lock);
+      yield* anon_page_kill(new_page);
+      return FAULT_MINOR;
+    }
   }
   spin_unlock(mm.page_table_lock);
   if (!PageReserved(new_page)) {
@@ -166,11 +198,18 @@ function* do_swap_page(
       return FAULT_OOM;
     }
   }
+  if (has('anon_layer') && (yield* anon_page_add(vma, address, page)) !== 0) {
+    folio_put(page);
+    return FAULT_OOM;
+  }
   let pte = pte_mkyoung(mk_pte(page, vma.vm_page_prot));
   // Freezes page count and slot count, between which the user moves.
   yield* folio_lock(page);
   swap_free(entry);
-  if (write_access && !is_page_shared(page)) {
+  if (write_access && !is_page_shared(page, page._refcount)) {
+    if (has('reuse_leaves_swap_cache')) {
+      yield* delete_from_swap_cache_nolock(page);
+    }
     pte = pte_mkwrite(pte_mkdirty(pte));
   }
   folio_unlock(page);
@@ -193,7 +232,7 @@ function* do_anonymous_page(
     trace_fault_anon({ vma, address, page: ZERO_PAGE() });
     return FAULT_MINOR;
   }
-  const page = allocPrivatePage(true);
+  const page = yield* copyForWrite(vma, address, ZERO_PAGE());
   if (page === null) {
     return FAULT_OOM;
   }
@@ -240,9 +279,8 @@ function* nopage(
   if (!no_share) {
     return { page: old_page, error: 0 };
   }
-  const new_page = allocPrivatePage(false);
+  const new_page = yield* copyForWrite(vma, address, old_page);
   if (new_page !== null) {
-    copy_cow_page(old_page, new_page);
     trace_fault_cow({ vma, address, old: old_page, page: new_page, reused: 0 });
   }
   folio_put(old_page);
@@ -268,7 +306,7 @@ function* do_no_page(
   let entry = pte_mkyoung(mk_pte(new_page, vma.vm_page_prot));
   if (write_access) {
     entry = pte_mkwrite(pte_mkdirty(entry));
-  } else if (new_page._refcount > 1 && !shared) {
+  } else if (page_count(new_page) > 1 && !shared) {
     entry = pte_wrprotect(entry);
   }
   mapPage(mm, address, ptep, entry, new_page);

@@ -17,7 +17,7 @@ import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
-import { list_add, list_empty } from '../../lib/list.ts';
+import { list_add } from '../../lib/list.ts';
 import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { processGlobals } from '../../roots.ts';
 import { trace_vma_expand, trace_vma_map, trace_vma_split, trace_vma_unmap } from '../events.ts';
@@ -57,6 +57,7 @@ import { mmlistRemove } from '../mmlist.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { NR_LRU_LISTS } from '../mmzone_types.ts';
 import { NODE_DATA } from '../node.ts';
+import { __anon_dup, anon_dup, anon_put, anon_trim, vm_anon } from '../rmap/anon_area.ts';
 import { shmem_zero_setup } from '../shmem.ts';
 import { get_nr_swap_pages } from '../swapfile.ts';
 import { can_mmap_file } from '../unmapped_area.ts';
@@ -75,6 +76,7 @@ import {
 import { nr_free_pages } from '../watermark.ts';
 import { early24Globals } from './globals.ts';
 import { make_pages_present } from './memory.ts';
+import { lockForMerge, merge_segments, unlockAfterMerge } from './merge_segments.ts';
 import {
   linkShare,
   linkShareAfter,
@@ -86,16 +88,10 @@ import { copy_page_range, zap_page_range } from './zap.ts';
 
 // ---------------------------------------------------------------- the mm's VMAs
 
-/**
- * The current mm, on init_mm.mmlist, where boot put the kernel's first process and exec_mmap() and copy_mm() put
- * all others.
- */
-export function listedMm(): mm_struct {
-  const mm = current_mm();
-  if (list_empty(mm.mmlist)) {
-    list_add(mm.mmlist, processGlobals().mmlist);
-  }
-  return mm;
+/** The kernel's first process and exec_mmap() v2.4.0: a new mm comes onto init_mm.mmlist. */
+export function listMm(mm: mm_struct): number {
+  list_add(mm.mmlist, processGlobals().mmlist);
+  return 0;
 }
 
 /** vma->vm_end = end, with what the tree has of it. Atomic. */
@@ -117,13 +113,20 @@ export function __insert_vm_struct(mm: mm_struct, vmp: vm_area_struct): void {
   linkShare(vmp);
 }
 
-/** mm/mmap.c: insert_vm_struct() v2.4.0. Preconditions: mmap_sem. */
+/**
+ * mm/mmap.c: insert_vm_struct() v2.4.0. With merge_segments the new VMA is merged in the same critical section, and may be
+ * gone after it. Preconditions: mmap_sem.
+ */
 export function* insert_vm_struct(mm: mm_struct, vmp: vm_area_struct): K {
-  yield* lock_vma_mappings(vmp);
+  const { vm_start, vm_end } = vmp;
+  const locks = yield* lockForMerge(vmp);
   yield* spin_lock(mm.page_table_lock);
   __insert_vm_struct(mm, vmp);
+  if (has('merge_segments')) {
+    yield* merge_segments(mm, vm_start, vm_end);
+  }
   spin_unlock(mm.page_table_lock);
-  unlock_vma_mappings(vmp);
+  unlockAfterMerge(vmp, locks);
 }
 
 /** Pages of the page cache and the swap cache. */
@@ -157,6 +160,13 @@ function freeVma(vma: vm_area_struct): void {
   vm_area_free(vma);
 }
 
+/** With anon_layer: `vma` is another part of `old`. Preconditions: lock_vma_mappings(old). */
+export function dupAnon(old: vm_area_struct, vma: vm_area_struct): void {
+  if (has('anon_layer') && vm_anon(old) !== null) {
+    __anon_dup(old, vma);
+  }
+}
+
 /** The VMA behind a hole: what unmap_fixup() writes into the one that do_munmap() had allocated. */
 function tailOf(area: vm_area_struct, mpnt: vm_area_struct, end: number): void {
   mpnt.vm_mm = area.vm_mm;
@@ -187,6 +197,9 @@ function* unmap_fixup(
     mm.locked_vm = mm.locked_vm - len / PAGE_SIZE;
   }
   if (addr === area.vm_start && end === area.vm_end) {
+    if (has('anon_layer') && vm_anon(area) !== null) {
+      yield* anon_put(area);
+    }
     freeVma(area);
     return extra;
   }
@@ -209,8 +222,13 @@ function* unmap_fixup(
   yield* spin_lock(mm.page_table_lock);
   if (mpnt !== null) {
     __insert_vm_struct(mm, mpnt);
+    dupAnon(area, mpnt);
   }
   __insert_vm_struct(mm, area);
+  if (has('anon_layer')) {
+    // With i_shared_lock and page_table_lock held.
+    yield* anon_trim(area);
+  }
   spin_unlock(mm.page_table_lock);
   unlock_vma_mappings(area);
   return mpnt === null ? extra : null;
@@ -277,7 +295,7 @@ export function* do_munmap(mm: mm_struct, addr: number, length: number): K<numbe
 
 /** mm/mmap.c: munmap(2) v2.4.0. */
 export function* sys_munmap(addr: number, len: number): K<number> {
-  const mm = listedMm();
+  const mm = current_mm();
   yield* down_write(mm.mmap_lock);
   const ret = yield* do_munmap(mm, addr, len);
   up_write(mm.mmap_lock);
@@ -427,8 +445,8 @@ export function* do_mmap_pgoff(
     return error;
   }
   const { vm_flags } = vma;
-  yield* insert_vm_struct(mm, vma);
   trace_vma_map({ vma, start: addr, end: addr + len, flags: vm_flags });
+  yield* insert_vm_struct(mm, vma);
   yield* accountNew(mm, addr, len, vm_flags);
   return addr;
 }
@@ -442,7 +460,7 @@ export function* sys_mmap(
   fd: number,
   off: number,
 ): K<number> {
-  const mm = listedMm();
+  const mm = current_mm();
   if (offset_in_page(off) !== 0) {
     return -EINVAL;
   }
@@ -495,8 +513,8 @@ export function* do_brk(addr: number, length: number): K<number> {
   vma.vm_end = addr + len;
   vma.vm_flags = flags;
   vma.vm_page_prot = vm_get_page_prot(flags);
-  yield* insert_vm_struct(mm, vma);
   trace_vma_map({ vma, start: addr, end: addr + len, flags });
+  yield* insert_vm_struct(mm, vma);
   yield* accountNew(mm, addr, len, flags);
   return addr;
 }
@@ -531,7 +549,7 @@ function* setBrk(mm: mm_struct, brk: number): K {
 
 /** mm/mmap.c: brk(2) v2.4.0: the break as it is afterwards. end_code is where the heap begins here. */
 export function* sys_brk(brk: number): K<number> {
-  const mm = listedMm();
+  const mm = current_mm();
   yield* down_write(mm.mmap_lock);
   yield* setBrk(mm, brk);
   const retval = mm.brk;
@@ -577,6 +595,9 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
     linkShareAfter(tmp, mpnt);
     unlock_vma_mappings(tmp);
   }
+  if (has('anon_layer') && vm_anon(mpnt) !== null) {
+    yield* anon_dup(mpnt, tmp);
+  }
   const retval = yield* copy_page_range(mm, oldmm, tmp);
   // Linked even after a failure, for exit_mmap() to take it back.
   vmaTreeStore(mm, tmp);
@@ -587,8 +608,7 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
  * kernel/fork.c: dup_mmap() v2.4.0, with the locks that copy_mm() takes around it. The child comes onto the list of address
  * spaces last: until then swap_out() does not know it, but it does know the parent.
  */
-export function* dup_mmap(mm: mm_struct, _oldmm: mm_struct): K<number> {
-  const oldmm = listedMm();
+export function* dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number> {
   let retval = 0;
   yield* down_write(oldmm.mmap_lock);
   mm.locked_vm = 0;
@@ -634,6 +654,9 @@ export function* exit_mmap(mm: mm_struct): K {
     mm.map_count = mm.map_count - 1;
     yield* remove_shared_vm_struct(mpnt);
     yield* zap_page_range(mm, mpnt.vm_start, mpnt.vm_end - mpnt.vm_start);
+    if (has('anon_layer') && vm_anon(mpnt) !== null) {
+      yield* anon_put(mpnt);
+    }
     freeVma(mpnt);
   }
   // clear_page_tables()

@@ -4,8 +4,10 @@
 import type { K } from '../../../sim/wait.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { EACCES, EFAULT, EINVAL } from '../../errno.ts';
+import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import {
   calc_vm_prot_bits,
@@ -32,7 +34,7 @@ import {
   set_pte_at,
 } from '../pgtable.ts';
 import { find_vma, vmaTreeNext } from '../vma_tree.ts';
-import { listedMm } from './mmap.ts';
+import { lockForMerge, merge_segments, unlockAfterMerge } from './merge_segments.ts';
 import { fixup } from './split.ts';
 import { tableAt, usedFrom } from './zap.ts';
 
@@ -131,9 +133,22 @@ function* protectRange(mm: mm_struct, start: number, end: number, prot: number):
   }
 }
 
+/** The end of mprotect(2) in 2.3.99-pre6: neighbours that are alike now become one, whatever the result is. */
+function* mergeRange(mm: mm_struct, start: number, end: number): K {
+  const vma = find_vma(mm, start);
+  if (vma === null) {
+    return;
+  }
+  const locks = yield* lockForMerge(vma);
+  yield* spin_lock(mm.page_table_lock);
+  yield* merge_segments(mm, start, end);
+  spin_unlock(mm.page_table_lock);
+  unlockAfterMerge(vma, locks);
+}
+
 /** mm/mprotect.c: mprotect(2) v2.4.0. */
 export function* sys_mprotect(start: number, length: number, prot: number): K<number> {
-  const mm = listedMm();
+  const mm = current_mm();
   if (offset_in_page(start) !== 0) {
     return -EINVAL;
   }
@@ -147,6 +162,9 @@ export function* sys_mprotect(start: number, length: number, prot: number): K<nu
   }
   yield* down_write(mm.mmap_lock);
   const error = yield* protectRange(mm, start, end, prot);
+  if (has('merge_segments')) {
+    yield* mergeRange(mm, start, end);
+  }
   up_write(mm.mmap_lock);
   return error;
 }

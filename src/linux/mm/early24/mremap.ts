@@ -7,8 +7,10 @@
 import type { K } from '../../../sim/wait.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
 import { get_file } from '../../fs/file_table.ts';
+import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_expand, trace_vma_map } from '../events.ts';
 import {
@@ -28,6 +30,7 @@ import {
   ptep_get_and_clear,
   set_pte_at,
 } from '../pgtable.ts';
+import { anon_dup, vm_anon } from '../rmap/anon_area.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
 import { find_vma, vmaTreeNext } from '../vma_tree.ts';
 import {
@@ -36,7 +39,6 @@ import {
   get_unmapped_area,
   insert_vm_struct,
   isPrivateWritable,
-  listedMm,
   setEnd,
   vm_enough_memory,
 } from './mmap.ts';
@@ -108,6 +110,14 @@ function* move_page_tables(
   return 0;
 }
 
+/** The insertion of move_vma(): with anon_layer the new VMA has the pages of the old one's area. */
+function* insertMoved(mm: mm_struct, vma: vm_area_struct, new_vma: vm_area_struct): K {
+  if (has('anon_layer') && vm_anon(vma) !== null) {
+    yield* anon_dup(vma, new_vma);
+  }
+  yield* insert_vm_struct(mm, new_vma);
+}
+
 /** mm/mremap.c: move_vma() v2.4.0: the new address or -ENOMEM. Preconditions: mmap_sem. */
 function* move_vma(
   mm: mm_struct,
@@ -133,8 +143,8 @@ function* move_vma(
     get_file(new_vma.vm_file);
   }
   const { vm_flags } = new_vma;
-  yield* insert_vm_struct(mm, new_vma);
   trace_vma_map({ vma: new_vma, start: new_addr, end: new_addr + new_len, flags: vm_flags });
+  yield* insertMoved(mm, vma, new_vma);
   yield* do_munmap(mm, addr, old_len);
   yield* accountNew(mm, new_addr, new_len, vm_flags);
   return new_addr;
@@ -234,7 +244,7 @@ export function* sys_mremap(
   flags: number,
   new_addr: number,
 ): K<number> {
-  const mm = listedMm();
+  const mm = current_mm();
   yield* down_write(mm.mmap_lock);
   const ret = yield* do_mremap(mm, addr, old_len, new_len, flags, new_addr);
   up_write(mm.mmap_lock);

@@ -14,7 +14,7 @@ import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_split } from '../events.ts';
 import { PAGE_SIZE } from '../mm.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
-import { __insert_vm_struct } from './mmap.ts';
+import { __insert_vm_struct, dupAnon } from './mmap.ts';
 import { lock_vma_mappings, unlock_vma_mappings } from './share_lists.ts';
 
 /** How a fixup function differs between the system calls. */
@@ -56,6 +56,7 @@ export function* fixupStart(vma: vm_area_struct, end: number, how: fixup_how): K
   vma.vm_pgoff = vma.vm_pgoff + pages(end - vma.vm_start);
   vma.vm_start = end;
   __insert_vm_struct(mm, n);
+  dupAnon(vma, n);
   spin_unlock(mm.page_table_lock);
   unlock_vma_mappings(vma);
   trace_vma_split({ vma, new_vma: n, addr: end });
@@ -77,6 +78,7 @@ export function* fixupEnd(vma: vm_area_struct, start: number, how: fixup_how): K
   yield* spin_lock(mm.page_table_lock);
   vma.vm_end = start;
   __insert_vm_struct(mm, n);
+  dupAnon(vma, n);
   spin_unlock(mm.page_table_lock);
   unlock_vma_mappings(vma);
   trace_vma_split({ vma, new_vma: n, addr: start });
@@ -111,7 +113,9 @@ export function* fixupMiddle(
   vma.vm_end = end;
   setFlags(vma, how.newflags);
   __insert_vm_struct(mm, left);
+  dupAnon(vma, left);
   __insert_vm_struct(mm, right);
+  dupAnon(vma, right);
   spin_unlock(mm.page_table_lock);
   unlock_vma_mappings(vma);
   trace_vma_split({ vma: left, new_vma: vma, addr: start });

@@ -7,6 +7,7 @@
  */
 import type { K } from '../../../sim/wait.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
 import type { page } from '../../mm_types.ts';
 import { trace_swap_in } from '../events.ts';
@@ -39,14 +40,14 @@ import { allocPrivatePage, PageReserved } from './mapped.ts';
 import { lru_cache_add, lru_cache_del } from './page_age.ts';
 
 /**
- * include/linux/swap.h: is_page_shared() v2.4.0: somebody besides the caller has the page or its slot. Preconditions: the
- * page is locked if it is in the swap cache, so that references do not become swap entries meanwhile.
+ * include/linux/swap.h: is_page_shared() v2.4.0: somebody besides the caller has the page or its slot, `page_count`
+ * being the references that count. Preconditions: the page is locked if it is in the swap cache, so that references do not become swap entries meanwhile.
  */
-export function is_page_shared(page: page): boolean {
+export function is_page_shared(page: page, page_count: number): boolean {
   if (PageReserved(page)) {
     return true;
   }
-  let count = page._refcount;
+  let count = page_count;
   if (folio_test_swapcache(page)) {
     // swap_count() counts the cache too here, and the cache has one of the references.
     count = count + swap_count(page.private) + 1 - 2;
@@ -67,7 +68,10 @@ export function* addToSwapCacheWithSlot(page: page): K<boolean> {
   if (error !== 0) {
     return false;
   }
-  yield* lru_cache_add(page);
+  if (!has('anon_layer')) {
+    // An anon area's page has been on its list since it was made.
+    yield* lru_cache_add(page);
+  }
   return true;
 }
 
@@ -75,7 +79,9 @@ export function* addToSwapCacheWithSlot(page: page): K<boolean> {
 export function* delete_from_swap_cache_nolock(page: page): K {
   const { pagecache_lock } = early24Globals();
   BUG_ON(!folio_test_locked(page), '!PageLocked(page)');
-  yield* lru_cache_del(page);
+  if (!has('anon_layer')) {
+    yield* lru_cache_del(page);
+  }
   yield* spin_lock(pagecache_lock);
   folio_clear(page, PG_dirty);
   // __delete_from_swap_cache(), swap_free() and page_cache_release()
@@ -89,7 +95,7 @@ export function* delete_from_swap_cache_nolock(page: page): K {
  */
 export function* free_page_and_swap_cache(page: page): K {
   if (folio_test_swapcache(page) && folio_trylock(page)) {
-    if (!is_page_shared(page)) {
+    if (!is_page_shared(page, page._refcount)) {
       yield* delete_from_swap_cache_nolock(page);
     }
     folio_unlock(page);
@@ -154,7 +160,9 @@ export function* read_swap_cache_async(entry: swp_entry_t): K<page | null> {
       return page;
     }
   }
-  yield* lru_cache_add(new_page);
+  if (!has('anon_layer')) {
+    yield* lru_cache_add(new_page);
+  }
   // rw_swap_page(READ)
   new_page.content = readSwapDevice(entry);
   trace_swap_in({ page: new_page, entry });

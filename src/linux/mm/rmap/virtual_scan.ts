@@ -5,20 +5,8 @@
  */
 import type { K } from '../../../sim/wait.ts';
 import { BUG } from '../../lib/bug.ts';
+import { no_anon_vma } from './early_ops.ts';
 import type { anon_rmap_ops } from './ops.ts';
-
-/** Nothing to prepare, copy or take back. */
-function* nothingToDo(): K {}
-
-function* alwaysPossible(): K<number> {
-  return 0;
-}
-
-function nothingNow(): void {}
-
-function nobody(): null {
-  return null;
-}
 
 /** There is no walk from a page: nobody may ask for one. */
 function* noWalk(): K {
@@ -26,15 +14,8 @@ function* noWalk(): K {
 }
 
 export const virtual_scan_ops: anon_rmap_ops = {
+  ...no_anon_vma,
   name: 'virtual scan',
   shape: 'none',
-  anon_vma_prepare: alwaysPossible,
-  anon_vma_clone: alwaysPossible,
-  anon_vma_fork: alwaysPossible,
-  unlink_anon_vmas: nothingToDo,
-  anon_vma_merge: nothingToDo,
-  anon_vma_lock: nothingToDo,
-  anon_vma_unlock: nothingNow,
-  shared_anon_vma: nobody,
   rmap_walk_anon: noWalk,
 };
