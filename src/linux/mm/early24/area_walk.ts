@@ -238,7 +238,7 @@ function* zapUsers(page: page): K {
 /** The write that swap_it_out() begins when it has given the page a slot. */
 function writeOut(page: page): void {
   folio_clear(page, PG_dirty);
-  writeSwapDevice(page.private, page.content);
+  writeSwapDevice(page);
   trace_swap_out({ page, entry: page.private });
 }
 
