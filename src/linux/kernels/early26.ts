@@ -17,6 +17,10 @@ export const early26_features = {
   unmap_checks_pin: 'try_to_unmap() leaves a page that somebody else has a reference of (2.6.7)',
   count_outside_lock:
     "exit_rmap() reads the count of the family's head without its lock: first posting of anonmm, March 2004",
+  vma_adjust: 'vma_merge() with its eight cases and vma_adjust(), for any mapping (2.6.7)',
+  links_importer: 'vma_adjust() links a VMA that takes over pages to their anon_vma (2.6.8)',
+  prepare_locks_adopted:
+    'anon_vma_prepare() locks an anon_vma that it takes over from a neighbour (2.6.8)',
   anon_pgoff: 'anonymous VMAs have page offsets and merge by them (2.6.7, -aa)',
   vma_lock_by_scheme:
     'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa)',

@@ -11,7 +11,7 @@ const PAGE = 4096;
 const AT = 0x10_0000_0000;
 const RW = 3;
 const FIXED_ANON = 0x32;
-const kernels = ['v2.6.0', 'v2.6.6-anonmm'];
+const kernels = ['v2.6.0', 'v2.6.6-anonmm', 'v2.6.7'];
 
 function boot(kernel: string): Machine {
   return bootMachine({ kernel: selectKernel(kernel), memoryPages: 1024, swapPages: 128 });

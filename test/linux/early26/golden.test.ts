@@ -7,10 +7,10 @@ import { selectKernel } from '../../../src/linux/kernels.ts';
 import { lookupPte, pte_is_swap_entry, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
 import { anonmm_cachep, pte_chain_cachep } from '../../../src/linux/mm/rmap/early_types.ts';
 import type { mm_struct } from '../../../src/linux/mm_types.ts';
-import { cpu } from '../../../src/sim/cpu.ts';
+import { cpu, ENDLESS } from '../../../src/sim/cpu.ts';
 import { eventAt } from '../../../src/sim/event.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
-import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+import { begin, call, spawnInit, spawnKernelThread } from '../driver.ts';
 
 const PAGE = 4096;
 const AT = 0x10_0000_0000;
@@ -176,4 +176,116 @@ describe('v2.6.6-anonmm', () => {
     call(m, a, 'exit_group', [0]);
     expect(anonmm_cachep.live()).toBe(0);
   });
+});
+
+/** R-G4-4: the boundary between a VMA with pages and one without anon_vma moves down (case 4). No race. */
+function shiftBoundary({ m, a }: World): void {
+  call(m, a, 'mmap', [AT, 16 * PAGE, 3, 0x32, -1, 0]);
+  call(m, a, 'mprotect', [AT + 8 * PAGE, 8 * PAGE, 1]);
+  call(m, a, 'store', [AT, 1, 8 * PAGE]);
+  expect(judge(m, 'operation-end')).toEqual([]);
+  call(m, a, 'mprotect', [AT + 4 * PAGE, 4 * PAGE, 1]);
+}
+
+describe('v2.6.7', () => {
+  test('a page of one child is looked for in every VMA of the family', () => {
+    const world = boot('v2.6.7');
+    const n = 9;
+    // New VMAs are put at the head of the list: the last child is looked at first, its parent last.
+    expect(visits(world, lastSharer(world, n), AT)).toBe(1);
+    call(world.m, world.a, 'store', [AT + PAGE, 1]);
+    expect(visits(world, world.a, AT + PAGE)).toBe(n + 1);
+  });
+
+  test('mremap() of a shared page moves the entry and copies nothing', () => {
+    const world = boot('v2.6.7');
+    const { m, a } = world;
+    call(m, a, 'store', [AT, 1]);
+    const child = fork(world);
+    const frame = frameAt(a, m, AT);
+    call(m, a, 'mremap', [AT, PAGE, PAGE, 3, ELSEWHERE]);
+    expect(frameAt(a, m, ELSEWHERE)).toBe(frame);
+    expect(visits(world, child, AT)).toBeGreaterThan(0);
+  });
+
+  test('a VMA that takes over pages does not get their anon_vma: exactly those pages are lost to a walk', () => {
+    const world = boot('v2.6.7');
+    shiftBoundary(world);
+    const { m, a, kernel } = world;
+    const verdicts = judge(m, 'operation-end');
+    const kinds = ['anon-page-without-anon-vma', 'rmap-unreachable'];
+    expect(new Set(verdicts.map((v) => v.kind))).toEqual(new Set(kinds));
+    const lost = [4, 5, 6, 7].map((i) => (AT + i * PAGE).toString(16));
+    for (const kind of kinds) {
+      const said = verdicts.filter((v) => v.kind === kind);
+      expect(said).toHaveLength(lost.length);
+      for (const at of lost) {
+        expect(said.some((v) => `${v.text} ${v.evidence.join(' ')}`.includes(at))).toBe(true);
+      }
+    }
+    // The other half goes, and the anon_vma with it; the next walk looks into freed memory, with an empty list.
+    call(m, a, 'munmap', [AT, 4 * PAGE]);
+    call(m, kernel, 'settle');
+    call(m, kernel, 'referenced', [a, AT + 5 * PAGE]);
+    expect(m.findings().map((f) => f.kind)).toEqual(['bug']);
+    expect(judge(m, 'operation-end').map((v) => v.kind)).toContain('anon-vma-freed');
+  });
+
+  test('the importer of 2.6.8 closes the hole', () => {
+    const world = boot('v2.6.7', ['links_importer']);
+    shiftBoundary(world);
+    expect(judge(world.m, 'operation-end')).toEqual([]);
+    call(world.m, world.a, 'munmap', [AT, 4 * PAGE]);
+    expect(visits(world, world.a, AT + 5 * PAGE)).toBe(1);
+  });
+
+  test('a write fault in the VMA that took over heals it: it adopts the anon_vma of its neighbour', () => {
+    const world = boot('v2.6.7');
+    const { m, a } = world;
+    call(m, a, 'mmap', [AT, 16 * PAGE, 3, 0x32, -1, 0]);
+    call(m, a, 'mprotect', [AT + 8 * PAGE, 8 * PAGE, 7]);
+    call(m, a, 'store', [AT, 1, 8 * PAGE]);
+    call(m, a, 'mprotect', [AT + 4 * PAGE, 4 * PAGE, 7]);
+    expect(judge(m, 'operation-end')).not.toEqual([]);
+    call(m, a, 'store', [AT + 12 * PAGE, 2]);
+    expect(judge(m, 'operation-end')).toEqual([]);
+  });
+
+  test('anonymous neighbours merge only if their page offsets fit', () => {
+    const { m, a } = boot('v2.6.7');
+    call(m, a, 'store', [AT, 1, 4 * PAGE]);
+    call(m, a, 'mremap', [AT, PAGE, PAGE, 3, ELSEWHERE]);
+    call(m, a, 'mmap', [ELSEWHERE + PAGE, PAGE, 3, 0x32, -1, 0]);
+    expect((mmOfTask(m, a) as mm_struct).map_count).toBe(3);
+  });
+});
+
+/**
+ * R-G4-2: a fault adopts the anon_vma of a neighbour, and a forked VMA on its list goes, at each statement of the
+ * fault in turn. Kinds of what is then found.
+ */
+function exitDuringAdoption(patches: readonly string[]): Set<string> {
+  const kinds = new Set<string>();
+  for (let steps = 1; ; steps++) {
+    const { m, a } = boot('v2.6.7', patches);
+    // The second half has other flags and no anon_vma yet.
+    call(m, a, 'mprotect', [AT + 2 * PAGE, 2 * PAGE, 7]);
+    call(m, a, 'store', [AT, 1, 2 * PAGE]);
+    call(m, a, 'fork');
+    const child = m.taskCount();
+    begin(m, a, 'store', [AT + 3 * PAGE, 2]);
+    if (m.run(a, steps, null) === 'done') return kinds;
+    begin(m, child, 'exit_group', [0]);
+    // Whoever must wait for a lock lets the other one go on.
+    for (let turn = 0; turn < 10; turn++) {
+      for (const task of [child, a]) if (m.enabled(task)) m.run(task, ENDLESS, null);
+    }
+    for (const { kind } of m.findings()) kinds.add(kind);
+    for (const { kind } of judge(m, 'operation-end')) kinds.add(kind);
+  }
+}
+
+test('2.6.7 adopts an anon_vma without its lock: its list can break; 2.6.8 takes the lock', () => {
+  expect(exitDuringAdoption(['prepare_locks_adopted'])).toEqual(new Set());
+  expect(exitDuringAdoption([])).toContain('anon-vma-linkage');
 });

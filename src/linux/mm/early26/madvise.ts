@@ -20,7 +20,7 @@ import {
   VM_SEQ_READ,
 } from '../mm.ts';
 import { find_vma, vmaTreeNext } from '../vma_tree.ts';
-import { split_vma } from './vma.ts';
+import { splitVma } from './vma_change.ts';
 import { zap_page_range } from './zap.ts';
 
 /** mm/madvise.c: madvise_behavior() v2.6.0. */
@@ -32,12 +32,12 @@ function* madvise_behavior(
 ): K<number> {
   const mm = vma.vm_mm as mm_struct;
   if (start !== vma.vm_start) {
-    if ((yield* split_vma(mm, vma, start, true)) !== 0) {
+    if ((yield* splitVma(mm, vma, start, true)) !== 0) {
       return -EAGAIN;
     }
   }
   if (end !== vma.vm_end) {
-    if ((yield* split_vma(mm, vma, end, false)) !== 0) {
+    if ((yield* splitVma(mm, vma, end, false)) !== 0) {
       return -EAGAIN;
     }
   }

@@ -90,7 +90,9 @@ import {
 } from '../vma_tree.ts';
 import { copy_page_range } from './copy_page_range.ts';
 import { hooks } from './hooks.ts';
-import { linkVma, mergeNew, split_vma, vmaAfter } from './vma.ts';
+import { lockVma, unlockVma } from './vma.ts';
+import { linkVma, mergeNew, splitVma } from './vma_change.ts';
+import { vmaAfter } from './vma_place.ts';
 import { unaccount, unmap_vmas } from './zap.ts';
 
 /** vm_stat_account() of the time: total_vm only, but the parts are kept too. */
@@ -177,20 +179,25 @@ export function* do_munmap(mm: mm_struct, start: number, length: number): K<numb
     return 0;
   }
   if (start > mpnt.vm_start) {
-    if ((yield* split_vma(mm, mpnt, start, false)) !== 0) {
+    if ((yield* splitVma(mm, mpnt, start, false)) !== 0) {
       return -ENOMEM;
     }
     prev = mpnt;
   }
   const last = find_vma(mm, end);
   if (last !== null && end > last.vm_start) {
-    if ((yield* split_vma(mm, last, end, true)) !== 0) {
+    if ((yield* splitVma(mm, last, end, true)) !== 0) {
       return -ENOMEM;
     }
   }
   const vmas = vmaTreeRange(mm, start, end);
-  yield* spin_lock(mm.page_table_lock);
-  detach_vmas_to_be_unmapped(mm, vmas);
+  if (has('vma_lock_by_scheme')) {
+    detach_vmas_to_be_unmapped(mm, vmas);
+    yield* spin_lock(mm.page_table_lock);
+  } else {
+    yield* spin_lock(mm.page_table_lock);
+    detach_vmas_to_be_unmapped(mm, vmas);
+  }
   yield* unmap_region(mm, vmas, prev, start, end);
   spin_unlock(mm.page_table_lock);
   // unmap_vma_list()
@@ -345,7 +352,7 @@ function* mapRegion(
       merged = yield* mergeNew(mm, prev, addr, end, vma.vm_flags, file, pgoff);
     }
     if (merged === null) {
-      yield* linkVma(mm, vma, null);
+      yield* linkVma(mm, vma);
       trace_vma_map({ vma, start: addr, end, flags: vm_flags });
     } else {
       dropVma(vma);
@@ -467,7 +474,7 @@ export function* do_brk(addr: number, length: number): K<number> {
       vm_unacct_memory(len / PAGE_SIZE);
       return -ENOMEM;
     }
-    yield* linkVma(mm, vma, null);
+    yield* linkVma(mm, vma);
     trace_vma_map({ vma, start: addr, end: addr + len, flags });
   }
   account(mm, flags, len / PAGE_SIZE);
@@ -519,7 +526,14 @@ export function* sys_brk(brk: number): K<number> {
 export function* growStack(vma: vm_area_struct, addr: number): K<number> {
   const mm = vma.vm_mm as mm_struct;
   const address = PAGE_ALIGN_DOWN(addr);
-  yield* spin_lock(mm.page_table_lock);
+  if (has('vma_lock_by_scheme')) {
+    // Without an anon_vma there would be no lock.
+    const prepared = yield* hooks().rmap_prepare(vma, false, false);
+    if (typeof prepared === 'number') {
+      return prepared;
+    }
+  }
+  yield* lockVma(vma);
   const pages = (vma.vm_start - address) / PAGE_SIZE;
   const grow = pages < 0 ? 2 ** 52 + pages : pages;
   const size = vma.vm_end - address;
@@ -528,7 +542,7 @@ export function* growStack(vma: vm_area_struct, addr: number): K<number> {
     !may_expand_vm(mm, vma.vm_flags, grow) ||
     security_vm_enough_memory_mm(mm, grow) !== 0
   ) {
-    spin_unlock(mm.page_table_lock);
+    unlockVma(vma);
     return -ENOMEM;
   }
   vma.vm_start = address;
@@ -539,7 +553,7 @@ export function* growStack(vma: vm_area_struct, addr: number): K<number> {
   if ((vma.vm_flags & VM_LOCKED) !== 0) {
     mm.locked_vm = mm.locked_vm + grow;
   }
-  spin_unlock(mm.page_table_lock);
+  unlockVma(vma);
   trace_vma_expand({ vma, start: address, end: vma.vm_end });
   return 0;
 }

@@ -1,6 +1,6 @@
 /**
- * mm/mprotect.c v2.6.0 to v2.6.6: mprotect(2). Only private anonymous VMAs merge: each with the one before it, and in
- * the end with the one after the range. Lock tree: mmap_sem (write) -> page_table_lock. Fidelity: dup.
+ * mm/mprotect.c v2.6.0 to v2.6.7: mprotect(2). Up to v2.6.6 only private anonymous VMAs merge: each with the one before
+ * it, and in the end with the one after the range; then vma_merge() decides. Lock tree: mmap_sem (write) -> page_table_lock. Fidelity: dup.
  */
 import type { K } from '../../../sim/wait.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
@@ -8,6 +8,7 @@ import { EACCES, EINVAL, ENOMEM } from '../../errno.ts';
 import { current_mm } from '../../kernel/current.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_merge } from '../events.ts';
 import {
@@ -49,15 +50,10 @@ import {
 } from '../pgtable.ts';
 import { security_vm_enough_memory_mm, vm_stat_account, vm_unacct_memory } from '../util.ts';
 import { find_vma, vmaTreeNext, vmaTreePrev } from '../vma_tree.ts';
-import {
-  absorbVma,
-  can_vma_merge,
-  isPlainAnon,
-  lockVma,
-  placeAgain,
-  split_vma,
-  unlockVma,
-} from './vma.ts';
+import { absorbVma, can_vma_merge, isPlainAnon, lockVma, unlockVma } from './vma.ts';
+import { vma_merge } from './vma_adjust.ts';
+import { splitVma } from './vma_change.ts';
+import { placeAgain } from './vma_place.ts';
 
 /** mm/mprotect.c: change_pte_range() v2.6.0. Preconditions: ptl. */
 function* change_pte_range(
@@ -139,7 +135,21 @@ function* mprotect_attempt_merge(
   return true;
 }
 
-/** mm/mprotect.c: mprotect_fixup() v2.6.0. The VMA that holds the range now, or a negative errno. */
+/** New flags of a VMA: under page_table_lock, where that protects VMAs. */
+function* setProtection(vma: vm_area_struct, newflags: number, newprot: number): K {
+  const mm = vma.vm_mm as mm_struct;
+  const locked = !has('vma_lock_by_scheme');
+  if (locked) {
+    yield* spin_lock(mm.page_table_lock);
+  }
+  vma.vm_flags = newflags;
+  vma.vm_page_prot = newprot;
+  if (locked) {
+    spin_unlock(mm.page_table_lock);
+  }
+}
+
+/** mm/mprotect.c: mprotect_fixup() v2.6.0; with vma_adjust v2.6.7, where any VMA may merge. The VMA that holds the range now, or a negative errno. */
 export function* mprotect_fixup(
   vma: vm_area_struct,
   prev: vm_area_struct | null,
@@ -165,17 +175,28 @@ export function* mprotect_fixup(
   const newprot = vm_get_page_prot(newflags);
   let target = vma;
   let error = 0;
-  let merged = false;
-  if (start === vma.vm_start) {
-    merged = yield* mprotect_attempt_merge(vma, prev, end, newflags);
-  } else {
-    error = yield* split_vma(mm, vma, start, true);
+  let merged: vm_area_struct | null = null;
+  if (has('vma_adjust')) {
+    const pgoff = vma.vm_pgoff + (start - vma.vm_start) / PAGE_SIZE;
+    const { anon_vma, vm_file } = vma;
+    merged = yield* vma_merge(mm, prev, start, end, newflags, anon_vma, vm_file, pgoff);
+  } else if (start === vma.vm_start) {
+    const absorbed = yield* mprotect_attempt_merge(vma, prev, end, newflags);
+    merged = absorbed ? prev : null;
   }
-  if (merged) {
-    target = prev as vm_area_struct;
+  if (merged === null && start !== vma.vm_start) {
+    error = yield* splitVma(mm, vma, start, true);
+  }
+  if (merged !== null) {
+    target = merged;
+    if (has('vma_adjust')) {
+      // Case 8: the area has swallowed the next VMA, and gets its flags now.
+      target.vm_flags = newflags;
+      target.vm_page_prot = newprot;
+    }
   } else {
     if (error === 0 && end !== vma.vm_end) {
-      error = yield* split_vma(mm, vma, end, false);
+      error = yield* splitVma(mm, vma, end, false);
     }
     if (error !== 0) {
       if (charged > 0) {
@@ -183,10 +204,7 @@ export function* mprotect_fixup(
       }
       return error;
     }
-    yield* spin_lock(mm.page_table_lock);
-    vma.vm_flags = newflags;
-    vma.vm_page_prot = newprot;
-    spin_unlock(mm.page_table_lock);
+    yield* setProtection(vma, newflags, newprot);
   }
   vm_stat_account(mm, oldflags, -nrpages);
   vm_stat_account(mm, newflags, nrpages);
@@ -208,7 +226,9 @@ function* mergeFinal(prev: vm_area_struct): K {
 /** The loop of mprotect(2) over the VMAs of [start, end). 0 or a negative errno. */
 function* fixupRange(first: vm_area_struct, start: number, end: number, prot: number): K<number> {
   let vma: vm_area_struct | null = first;
-  let prev = vmaTreePrev(first);
+  // From 2.6.7 on a VMA that begins before the range is its own predecessor.
+  const inside = has('vma_adjust') && start > first.vm_start;
+  let prev = inside ? first : vmaTreePrev(first);
   let nstart = start;
   while (vma !== null) {
     const newflags = calc_vm_prot_bits(prot) | (vma.vm_flags & ~VM_ACCESS_FLAGS);
@@ -216,23 +236,30 @@ function* fixupRange(first: vm_area_struct, start: number, end: number, prot: nu
     if ((newflags & ~(newflags >> 4) & VM_ACCESS_FLAGS) !== 0) {
       return -EACCES;
     }
-    const inside = vma.vm_end > end;
+    const beyond = vma.vm_end > end;
     const last = vma.vm_end === end;
     const tmp = Math.min(vma.vm_end, end);
-    const next: vm_area_struct | null = vmaTreeNext(vma);
+    let next: vm_area_struct | null = vmaTreeNext(vma);
     const result: vm_area_struct | number = yield* mprotect_fixup(vma, prev, nstart, tmp, newflags);
     if (typeof result === 'number') {
       return result;
     }
-    if (inside) {
+    if (beyond) {
       return 0;
     }
     prev = result;
-    if (last) {
+    nstart = tmp;
+    if (has('vma_adjust')) {
+      // What followed may be part of the result, as far as it goes.
+      nstart = Math.max(tmp, result.vm_end);
+      if (nstart >= end) {
+        return 0;
+      }
+      next = vmaTreeNext(result);
+    } else if (last) {
       yield* mergeFinal(result);
       return 0;
     }
-    nstart = tmp;
     vma = next;
     if (vma === null || vma.vm_start !== nstart) {
       return -ENOMEM;

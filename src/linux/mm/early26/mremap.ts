@@ -9,10 +9,10 @@ import type { K } from '../../../sim/wait.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
 import { get_file } from '../../fs/file_table.ts';
 import { current_mm } from '../../kernel/current.ts';
-import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { down_write, down_write_trylock, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
-import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
+import type { address_space, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_expand } from '../events.ts';
 import { vm_normal_page } from '../memory.ts';
 import {
@@ -29,7 +29,14 @@ import {
   VM_MAYSHARE,
 } from '../mm.ts';
 import { folio_test_anon } from '../page-flags.ts';
-import { pte_none, pte_present, ptep_get, ptep_get_and_clear, set_pte_at } from '../pgtable.ts';
+import {
+  pte_none,
+  pte_present,
+  type pte_ptr,
+  ptep_get,
+  ptep_get_and_clear,
+  set_pte_at,
+} from '../pgtable.ts';
 import type { rmap_spare } from '../rmap/early_ops.ts';
 import { get_unmapped_area } from '../unmapped_area.ts';
 import {
@@ -46,24 +53,34 @@ import { hooks } from './hooks.ts';
 import { make_page_exclusive } from './memory.ts';
 import { do_munmap, prevOf } from './mmap.ts';
 import { allocPmd, findPte, pte_alloc_map } from './pgtable.ts';
-import {
-  absorbVma,
-  can_vma_merge,
-  isPlainAnon,
-  liftFile,
-  linkVma,
-  lockShared,
-  lockVma,
-  mergeNew,
-  placeAgain,
-  putFile,
-  unlockShared,
-  unlockVma,
-} from './vma.ts';
+import { absorbVma, can_vma_merge, isPlainAnon, lockVma, unlockVma, vma_merge } from './vma.ts';
+import { type copied_vma, copy_vma, vma_adjust } from './vma_adjust.ts';
+import { linkVma } from './vma_change.ts';
+import { liftFile, lockShared, placeAgain, putFile, unlockShared } from './vma_place.ts';
 import { zap_page_range } from './zap.ts';
 
 /**
- * mm/mremap.c: move_one_page() v2.6.0. 0, -ENOMEM, or -EAGAIN: the page must be copied first (anonmm). Between
+ * The entry of the destination. For a new table both locks must be dropped, and taken again in their order.
+ * Preconditions: ptl, and the lock of `mapping`.
+ */
+function* destination(mm: mm_struct, mapping: address_space | null, new_addr: number): K<pte_ptr> {
+  const found = findPte(mm, new_addr);
+  if (found !== 0) {
+    return found;
+  }
+  unlockShared(mapping);
+  const pmd = yield* allocPmd(mm, new_addr);
+  const dst = yield* pte_alloc_map(mm, pmd, new_addr);
+  if (mapping !== null && !down_write_trylock(mapping.i_mmap_rwsem)) {
+    spin_unlock(mm.page_table_lock);
+    yield* lockShared(mapping);
+    yield* spin_lock(mm.page_table_lock);
+  }
+  return dst;
+}
+
+/**
+ * mm/mremap.c: move_one_page() v2.6.0, v2.6.7. 0, -ENOMEM, or -EAGAIN: the page must be copied first (anonmm). Between
  * the two hooks nothing maps the page, as far as its reverse map knows; its reference keeps it.
  */
 function* move_one_page(vma: vm_area_struct, old_addr: number, new_addr: number): K<number> {
@@ -77,14 +94,15 @@ function* move_one_page(vma: vm_area_struct, old_addr: number, new_addr: number)
     }
     spare = prepared;
   }
+  const mapping = has('vma_adjust') ? vma_mapping(vma) : null;
+  yield* lockShared(mapping);
   yield* spin_lock(mm.page_table_lock);
   let src = findPte(mm, old_addr);
   if (src !== 0 && !pte_none(ptep_get(src))) {
-    const pmd = yield* allocPmd(mm, new_addr);
-    const dst = yield* pte_alloc_map(mm, pmd, new_addr);
+    const dst = yield* destination(mm, mapping, new_addr);
     // The lock may have been dropped: reclaim may have taken the page.
     src = findPte(mm, old_addr);
-    const entry = ptep_get(src);
+    const entry = src === 0 ? 0 : ptep_get(src);
     const page = pte_present(entry) ? vm_normal_page(vma, old_addr, entry) : null;
     const moves =
       page === null || !folio_test_anon(page) || (yield* hooks().rmap_can_move(page, new_addr));
@@ -105,6 +123,7 @@ function* move_one_page(vma: vm_area_struct, old_addr: number, new_addr: number)
     }
   }
   spin_unlock(mm.page_table_lock);
+  unlockShared(mapping);
   hooks().rmap_unprepare(spare);
   return error;
 }
@@ -208,7 +227,7 @@ function* movePagesFirst(
       get_file(fresh.vm_file);
     }
     // insert_vm_struct(): up to here reclaim found these pages in no VMA.
-    yield* linkVma(mm, fresh, null);
+    yield* linkVma(mm, fresh);
   }
   yield* unmapSource(mm, vma, addr, old_len, false);
   vm_stat_account(mm, vm_flags, new_len / PAGE_SIZE);
@@ -254,11 +273,14 @@ function* copyVma(
   addr: number,
   len: number,
   pgoff: number,
-): K<{ readonly vma: vm_area_struct; readonly new_vma: vm_area_struct } | null> {
+): K<copied_vma | null> {
   const mm = vma.vm_mm as mm_struct;
-  const { vm_start, vm_flags, vm_file } = vma;
+  const { vm_start, vm_flags, vm_file, anon_vma } = vma;
   const prev = prevOf(mm, addr);
-  const merged = yield* mergeNew(mm, prev, addr, addr + len, vm_flags, vm_file, pgoff);
+  if (has('vma_adjust')) {
+    return yield* copy_vma(vma, prev, addr, len, pgoff);
+  }
+  const merged = yield* vma_merge(mm, prev, addr, addr + len, vm_flags, anon_vma, vm_file, pgoff);
   if (merged !== null) {
     const swallowed = vm_start >= merged.vm_start && vm_start < merged.vm_end;
     return { vma: swallowed ? merged : vma, new_vma: merged };
@@ -273,7 +295,7 @@ function* copyVma(
   if (new_vma.vm_file !== null) {
     get_file(new_vma.vm_file);
   }
-  yield* linkVma(mm, new_vma, vma);
+  yield* linkVma(mm, new_vma);
   return { vma, new_vma };
 }
 
@@ -315,8 +337,8 @@ function* moveVmaFirst(
   let old_addr = from;
   let old_len = from_len;
   let new_addr = to;
-  // Truncation must not clean the destination before the source.
-  const mapping = vma_mapping(vma);
+  // Truncation must not clean the destination before the source; from 2.6.7 on move_one_page() sees to that.
+  const mapping = has('vma_adjust') ? null : vma_mapping(vma);
   yield* lockShared(mapping);
   const moved_len = yield* moveUp(vma, to, from, from_len);
   if (moved_len < from_len) {
@@ -338,6 +360,19 @@ function* moveVmaFirst(
 
 // ---------------------------------------------------------------- the call
 
+/** The end of a VMA moves up, up to v2.6.6. */
+function* growInPlace(vma: vm_area_struct, end: number): K {
+  const mapping = vma_mapping(vma);
+  yield* lockShared(mapping);
+  yield* lockVma(vma);
+  liftFile(vma);
+  vma.vm_end = end;
+  placeAgain(vma.vm_mm as mm_struct, vma);
+  putFile(vma);
+  unlockVma(vma);
+  unlockShared(mapping);
+}
+
 /** The part of do_mremap() that grows a VMA in place, or moves it. The address or a negative errno. */
 function* growOrMove(
   vma: vm_area_struct,
@@ -357,15 +392,11 @@ function* growOrMove(
     const max_addr = vmaTreeNext(vma)?.vm_start ?? TASK_SIZE;
     if (max_addr - addr >= new_len) {
       const pages = (new_len - old_len) / PAGE_SIZE;
-      const mapping = vma_mapping(vma);
-      yield* lockShared(mapping);
-      yield* lockVma(vma);
-      liftFile(vma);
-      vma.vm_end = addr + new_len;
-      placeAgain(mm, vma);
-      putFile(vma);
-      unlockVma(vma);
-      unlockShared(mapping);
+      if (has('vma_adjust')) {
+        yield* vma_adjust(vma, vma.vm_start, addr + new_len, vma.vm_pgoff, null);
+      } else {
+        yield* growInPlace(vma, addr + new_len);
+      }
       vm_stat_account(mm, vma.vm_flags, pages);
       if ((vma.vm_flags & VM_LOCKED) !== 0) {
         mm.locked_vm = mm.locked_vm + pages;

@@ -11,42 +11,26 @@ import { ENOMEM } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
-import type { address_space, file, mm_struct, vm_area_struct } from '../../mm_types.ts';
-import { trace_vma_adjust, trace_vma_merge, trace_vma_split } from '../events.ts';
-import { vma_interval_tree_insert, vma_interval_tree_remove } from '../interval_tree.ts';
+import type { address_space, anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.ts';
+import { trace_vma_merge, trace_vma_split } from '../events.ts';
 import { PAGE_SIZE, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_SHARED, vma_has_close } from '../mm.ts';
 import { sysctl_max_map_count } from '../util.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
-import {
-  __remove_shared_vm_struct,
-  __vma_link_file,
-  i_mmap_lock_write,
-  i_mmap_unlock_write,
-  vma_mapping,
-} from '../vma_link.ts';
-import { vmaTreeClear, vmaTreeFirst, vmaTreeNext, vmaTreeStore } from '../vma_tree.ts';
+import { __remove_shared_vm_struct, __vma_link_file, vma_mapping } from '../vma_link.ts';
+import { vmaTreeStore } from '../vma_tree.ts';
 import { hooks } from './hooks.ts';
+import {
+  __vma_unlink,
+  liftFile,
+  lockShared,
+  placeAgain,
+  putFile,
+  unlockShared,
+  vmaAfter,
+} from './vma_place.ts';
 
 /** mm/mmap.c: VM_SPECIAL v2.6.0; nothing is VM_RESERVED here. */
 const VM_SPECIAL_2_6_0 = VM_IO | VM_DONTCOPY | VM_DONTEXPAND;
-
-/** mm->mmap, vma->vm_next: the VMA after `prev`, the first one for null. */
-export function vmaAfter(mm: mm_struct, prev: vm_area_struct | null): vm_area_struct | null {
-  return prev === null ? vmaTreeFirst(mm) : vmaTreeNext(prev);
-}
-
-/** down(&mapping->i_shared_sem), if there is one. */
-export function* lockShared(mapping: address_space | null): K {
-  if (mapping !== null) {
-    yield* i_mmap_lock_write(mapping);
-  }
-}
-
-export function unlockShared(mapping: address_space | null): void {
-  if (mapping !== null) {
-    i_mmap_unlock_write(mapping);
-  }
-}
 
 /** What keeps reclaim away from a VMA that changes: page_table_lock, or the lock of the scheme's object. */
 export function* lockVma(vma: vm_area_struct): K {
@@ -65,58 +49,22 @@ export function unlockVma(vma: vm_area_struct): void {
   }
 }
 
-/**
- * Tells the stand-in for list and rbtree, and the tree of the file, the range that VMAs have now. In Linux
- * lookups read vm_start and vm_end, and the lists of a file have no order.
- */
-export function placeAgain(mm: mm_struct, ...vmas: readonly vm_area_struct[]): void {
-  for (const vma of vmas) {
-    vmaTreeClear(mm, vma.tree_start, vma.tree_end);
-  }
-  for (const vma of vmas) {
-    vmaTreeStore(mm, vma);
-    trace_vma_adjust({ vma, start: vma.vm_start, end: vma.vm_end, pgoff: vma.vm_pgoff });
-  }
-}
-
-/** Takes a VMA out of the tree of its file while its bounds change. Preconditions: i_shared_sem. */
-export function liftFile(vma: vm_area_struct): void {
-  const mapping = vma_mapping(vma);
-  if (mapping !== null) {
-    vma_interval_tree_remove(vma, mapping.i_mmap);
-  }
-}
-
-export function putFile(vma: vm_area_struct): void {
-  const mapping = vma_mapping(vma);
-  if (mapping !== null) {
-    vma_interval_tree_insert(vma, mapping.i_mmap);
-  }
-}
-
-/** mm/mmap.c: __vma_unlink() v2.6.0. Preconditions: the VMA's lock. */
-export function __vma_unlink(mm: mm_struct, vma: vm_area_struct): void {
-  vmaTreeClear(mm, vma.tree_start, vma.tree_end);
-}
-
 /** mm/mmap.c: __vma_link() v2.6.0, with the scheme's __anon_vma_link() (-aa). Preconditions: the VMA's lock. */
-function __vma_link(mm: mm_struct, vma: vm_area_struct, like: vm_area_struct | null): void {
+function __vma_link(mm: mm_struct, vma: vm_area_struct): void {
   vmaTreeStore(mm, vma);
   const mapping = vma_mapping(vma);
   if (mapping !== null) {
     __vma_link_file(vma, mapping);
   }
-  if (like !== null) {
-    hooks().rmap_copy_vma(vma, like);
-  }
+  hooks().rmap_copy_vma(vma, vma);
 }
 
-/** mm/mmap.c: vma_link() v2.6.0. `like`: the VMA whose pages it may hold (mremap). */
-export function* linkVma(mm: mm_struct, vma: vm_area_struct, like: vm_area_struct | null): K {
+/** mm/mmap.c: vma_link() v2.6.0. In the -aa kernel it joins the list of vma->anon_vma, if it has one. */
+export function* vma_link(mm: mm_struct, vma: vm_area_struct): K {
   const mapping = vma_mapping(vma);
   yield* lockShared(mapping);
   yield* lockVma(vma);
-  __vma_link(mm, vma, like);
+  __vma_link(mm, vma);
   unlockVma(vma);
   unlockShared(mapping);
   mm.map_count = mm.map_count + 1;
@@ -188,14 +136,16 @@ function* swallowNext(
 
 /**
  * mm/mmap.c: vma_merge() v2.6.0: makes a new mapping [addr, end) part of the VMA before it, or of the one after, or
- * joins both. The VMA, or null. Nothing is mapped there yet. Preconditions: mmap_sem held for write.
+ * joins both. The VMA, or null. Nothing is mapped there yet; `anon_vma` is that of pages that mremap() will bring.
+ * Preconditions: mmap_sem held for write.
  */
-export function* mergeNew(
+export function* vma_merge(
   mm: mm_struct,
   prev: vm_area_struct | null,
   addr: number,
   end: number,
   vm_flags: number,
+  anon_vma: anon_vma | null,
   file: file | null,
   pgoff: number,
 ): K<vm_area_struct | null> {
@@ -209,7 +159,7 @@ export function* mergeNew(
     prev !== null &&
     prev.vm_end === addr &&
     can_vma_merge_after(prev, vm_flags, file, pgoff) &&
-    hooks().rmap_mergeable(prev, null)
+    hooks().rmap_mergeable(prev, null, anon_vma)
   ) {
     yield* lockShared(mapping);
     yield* lockVma(prev);
@@ -219,7 +169,7 @@ export function* mergeNew(
       next !== null &&
       end === next.vm_start &&
       can_vma_merge_before(next, vm_flags, file, pgoff, size) &&
-      hooks().rmap_mergeable(prev, next)
+      hooks().rmap_mergeable(prev, next, anon_vma)
     ) {
       yield* swallowNext(mm, prev, next, mapping);
       trace_vma_merge({ vma: prev, start: addr, end, removed: 1 });
@@ -236,7 +186,7 @@ export function* mergeNew(
     next === null ||
     end !== next.vm_start ||
     !can_vma_merge_before(next, vm_flags, file, pgoff, size) ||
-    !hooks().rmap_mergeable(next, null)
+    !hooks().rmap_mergeable(next, null, anon_vma)
   ) {
     return null;
   }
@@ -317,7 +267,7 @@ export function* split_vma(
   }
   placeAgain(mm, vma);
   putFile(vma);
-  __vma_link(mm, new_vma, vma);
+  __vma_link(mm, new_vma);
   mm.map_count = mm.map_count + 1;
   unlockVma(vma);
   unlockShared(mapping);

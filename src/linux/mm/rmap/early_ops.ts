@@ -8,7 +8,7 @@
  */
 import type { Obj } from '../../../sim/struct.ts';
 import type { K } from '../../../sim/wait.ts';
-import type { mm_struct, page, vm_area_struct } from '../../mm_types.ts';
+import type { anon_vma, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import type { pte_ptr } from '../pgtable.ts';
 
 /** What was set aside for an entry to come (a pte_chain), or null: nothing is needed. */
@@ -84,11 +84,17 @@ export interface early_rmap_ops {
 
   // ---- VMAs; mmap_sem for write
 
-  /** Whether two neighbours may become one as far as the scheme goes; `b` null: a mapping yet to be made. */
-  rmap_mergeable(a: vm_area_struct, b: vm_area_struct | null): boolean;
+  /**
+   * Whether two neighbours may become one as far as the scheme goes; `b` null: a mapping yet to be made, for pages
+   * that belong to `anon_vma` (null: none yet).
+   */
+  rmap_mergeable(a: vm_area_struct, b: vm_area_struct | null, anon_vma: anon_vma | null): boolean;
   /** `vma` is a copy of `pvma` for the child, not linked anywhere yet. anon_dup(), anon_vma_link(). */
   rmap_fork_vma(vma: vm_area_struct, pvma: vm_area_struct): K;
-  /** `copy` is the other half of a split, or the target of a move. Preconditions: rmap_lock_vma(vma). */
+  /**
+   * `copy` is linked: the other half of a split of `vma`, the target of a move, or (`copy` === `vma`) a VMA that has
+   * been made with what it needs. Preconditions: rmap_lock_vma(vma).
+   */
   rmap_copy_vma(copy: vm_area_struct, vma: vm_area_struct): void;
   /** `vma` has swallowed `next`. Preconditions: rmap_lock_vma() of one of them. */
   rmap_absorb_vma(vma: vm_area_struct, next: vm_area_struct): void;

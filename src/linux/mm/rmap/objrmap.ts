@@ -11,7 +11,7 @@ import { down_write_trylock, up_write } from '../../kernel/locking/rwsem.ts';
 import { spin_trylock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
-import type { address_space, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
+import type { address_space, anon_vma, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import { page_map_lock, page_map_unlock } from '../early26/page_lock.ts';
 import { findPte } from '../early26/pgtable.ts';
 import {
@@ -68,13 +68,17 @@ export interface object_walk {
   left: number;
   visits: number;
   hits: number;
-  /** Named in trace events. */
-  readonly anon_vma: null;
+  /** Whose list is walked, if an anon_vma's. */
+  readonly anon_vma: anon_vma | null;
+}
+
+export function beginAnonWalk(page: page, anon_vma: anon_vma | null, purpose: string): object_walk {
+  trace_walk_begin({ page, anon_vma, index: page.index, purpose });
+  return { page, left: mapcount_of(page), visits: 0, hits: 0, anon_vma };
 }
 
 export function beginWalk(page: page, purpose: string): object_walk {
-  trace_walk_begin({ page, anon_vma: null, index: page.index, purpose });
-  return { page, left: mapcount_of(page), visits: 0, hits: 0, anon_vma: null };
+  return beginAnonWalk(page, null, purpose);
 }
 
 export function endWalk(walk: object_walk): void {
@@ -111,7 +115,7 @@ export function* page_referenced_one(
   let referenced = 0;
   walk.visits = walk.visits + 1;
   const shown = vma ?? vmaTreeAtOrAfter(mm, address);
-  trace_walk_visit({ page: walk.page, vma: shown, anon_vma: null, address });
+  trace_walk_visit({ page: walk.page, vma: shown, anon_vma: walk.anon_vma, address });
   if (!spin_trylock(mm.page_table_lock)) {
     return 0;
   }
@@ -141,11 +145,11 @@ export function* try_to_unmap_one(
   const { page } = walk;
   walk.visits = walk.visits + 1;
   if (!spin_trylock(mm.page_table_lock)) {
-    trace_walk_visit({ page, vma: given, anon_vma: null, address });
+    trace_walk_visit({ page, vma: given, anon_vma: walk.anon_vma, address });
     return SWAP_AGAIN;
   }
   const vma = given ?? vmaTreeAtOrAfter(mm, address);
-  trace_walk_visit({ page, vma, anon_vma: null, address });
+  trace_walk_visit({ page, vma, anon_vma: walk.anon_vma, address });
   const pte = entryOf(walk, mm, vma, address);
   if (pte === 0) {
     spin_unlock(mm.page_table_lock);
