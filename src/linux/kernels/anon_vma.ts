@@ -1,6 +1,6 @@
 /** v2.6.33, the last with one anon_vma for a whole family of forked and split VMAs. */
 import type { lock_tree_node } from '../kernel.ts';
-import { classic_mm, classic_mm_2_6 } from '../mm/classic/engine.ts';
+import { classic_mm_2_6 } from '../mm/classic/engine.ts';
 import { early26_mm } from '../mm/early26/engine.ts';
 import { anon_vma_ops } from '../mm/rmap/anon_vma.ts';
 import { anon_vma_maplock_ops } from '../mm/rmap/anon_vma_maplock.ts';

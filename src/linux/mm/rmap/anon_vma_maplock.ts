@@ -260,6 +260,7 @@ export function* page_add_anon_rmap(
   return spare;
 }
 
+/** mm/rmap.c: page_remove_rmap() v2.6.7. Preconditions: ptl. */
 export function* page_remove_rmap(page: page, vma: vm_area_struct): K {
   yield* removeMapping(page, vma, clear_page_anon);
 }
@@ -316,10 +317,12 @@ function* try_to_unmap_anon(page: page): K<number> {
   return ret;
 }
 
+/** mm/rmap.c: page_referenced() v2.6.7. Preconditions: PG_maplock. */
 export function* page_referenced(page: page): K<number> {
   return yield* pageReferenced(page, page_referenced_anon);
 }
 
+/** mm/rmap.c: try_to_unmap() v2.6.7. SWAP_*. Preconditions: page lock, PG_maplock. */
 export function* try_to_unmap(page: page): K<number> {
   return yield* tryToUnmap(page, try_to_unmap_anon, clear_page_anon);
 }
