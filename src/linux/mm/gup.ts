@@ -57,7 +57,6 @@ import {
   pte_page,
   pte_pfn,
   pte_present,
-  pte_protnone,
   type pte_ptr,
   type pte_t,
   pte_unmap_unlock,
@@ -155,7 +154,8 @@ function* follow_page_pte(
     return 0;
   }
   const pte = ptep_get(ptep);
-  if (!pte_present(pte) || pte_protnone(pte)) {
+  // gup_can_follow_protnone(): nobody here asks to honour NUMA hinting, and FOLL_FORCE may read what is PROT_NONE.
+  if (!pte_present(pte)) {
     pte_unmap_unlock(ptep);
     return 0;
   }

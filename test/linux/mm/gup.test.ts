@@ -18,6 +18,7 @@ const SHARED_FILE = 0x11;
 const PRIVATE_FILE = 0x12;
 const WRITE = 1;
 const LONGTERM = 0x100;
+const FORCE = 8;
 const BIAS = 1024;
 
 class World {
@@ -217,5 +218,22 @@ test('a long-term reader of a private file mapping gets the copy that the proces
   for (const page of [8, 9]) w.do('store', [P + page * PAGE, 77]);
   expect(w.device(P + 8 * PAGE)).not.toBe(77);
   expect(w.device(P + 9 * PAGE)).toBe(77);
+  w.check();
+});
+
+test('FOLL_FORCE reads and writes private memory that is PROT_NONE, a page that fork shares as a copy', () => {
+  const w = new World();
+  w.do('store', [P, 7]);
+  const child = w.fork();
+  w.do('mprotect', [P, 4 * PAGE, 0]);
+  expect(w.pin(WRITE)).toBe(-EFAULT);
+  expect(w.pin(WRITE | FORCE)).toBe(1);
+  w.do('device_store', [w.p, P, 8], w.driver);
+  w.do('unpin', [w.p, P], w.driver);
+  expect(w.pin(FORCE)).toBe(1);
+  expect(w.device()).toBe(8);
+  w.do('unpin', [w.p, P], w.driver);
+  expect(w.do('load', [P])).toBe(-EFAULT);
+  expect(w.do('load', [P], child)).toBe(7);
   w.check();
 });
