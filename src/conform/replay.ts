@@ -339,6 +339,8 @@ export class Replay {
         return { ret: 0 };
       case 'ksm':
         return plainResult(this.#call(this.#ksmd, 'ksm_scan', [numberField(op, 'passes')]));
+      case 'ksm_set':
+        return plainResult(this.#call(this.#ksmd, 'ksm_set', [op.name, numberField(op, 'value')]));
       case 'prctl_merge':
         return plainResult(call('prctl', [PR_SET_MEMORY_MERGE, numberField(op, 'on')]));
       default:

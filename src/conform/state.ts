@@ -365,8 +365,10 @@ export class StateReader {
     const byName = [...reading.avs].sort((a, b) => this.#avs.of(a) - this.#avs.of(b));
     for (const av of byName) {
       const links = treeNodes(av.rb_root).map(({ at }) => avcOfNode(at).vma);
-      // The parent may be gone: nobody but its child points to it.
-      const parent = av.parent !== null && reading.avs.has(av.parent) ? av.parent : null;
+      // The parent may be gone: nobody but its child points to it, and another may be in its place, younger than the child.
+      const isThere =
+        av.parent !== null && reading.avs.has(av.parent) && serialOf(av.parent) <= serialOf(av);
+      const parent = isThere ? av.parent : null;
       states.set(this.#avs.of(av), {
         root: this.#avs.of(av.root),
         parent: parent === null ? null : this.#avs.of(parent),

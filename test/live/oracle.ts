@@ -22,6 +22,7 @@ export const profiles: readonly string[] = [
   'file',
   'errors',
   'ksm',
+  'ksmset',
   'thp',
   'thpksm',
   'swap',

@@ -91,7 +91,7 @@ def encode(op):
         return "E", "%d" % p
     if k == "ksm":
         return "K", "%d" % op.get("passes", 4)
-    if k == "settle":
+    if k in ("settle", "ksm_set"):
         return "W", ""
     code = OPC.get(k)
     if k == "mmap":
@@ -370,6 +370,20 @@ def wr(p, v):
         f.write(str(v))
 
 
+KSM_DEFAULTS = [("use_zero_pages", 0), ("max_page_sharing", 256), ("smart_scan", 0)]
+
+
+def ksm_set(name, value):
+    """Writes a setting; 2 for run, which un-merges everything, is 0 again afterwards.  -> name of the error or None"""
+    try:
+        wr(KSM + name, value)
+    except OSError as e:
+        return _errno.errorcode[e.errno]
+    if name == "run":
+        wr(KSM + "run", 0)
+    return None
+
+
 class OracleError(Exception):
     pass
 
@@ -410,7 +424,8 @@ class Settings:
         self.put(KSM + "run", 0)
         self.put(KSM + "pages_to_scan", 1000000)
         self.put(KSM + "sleep_millisecs", 10000000)
-        self.put(KSM + "smart_scan", 0)
+        for name, value in KSM_DEFAULTS:
+            self.put(KSM + name, value)
         self.put(KHP + "max_ptes_none", 0)
         self.put(KHP + "scan_sleep_millisecs", 3600000)
         if self.swap:
@@ -475,6 +490,9 @@ class Oracle:
         self.p.stdin.flush()
 
     def reset(self):
+        ksm_set("run", 2)
+        for name, value in KSM_DEFAULTS:
+            ksm_set(name, value)
         self._cmd("R")
         self._line()
         self.canon = Canon()
@@ -482,13 +500,14 @@ class Oracle:
     def step(self, op, dump=True):
         """Run one operation -> (result, expanded state or None)"""
         c, body = encode(op)
+        err = ksm_set(op["name"], op["value"]) if op["op"] == "ksm_set" else None
         self._cmd("%s %d %s" % (c, 1 if dump else 0, body))
         try:
             raw = self._line()
         except (OracleError, ValueError):
             raise OracleError("the executor failed at " + json.dumps(op)) from None
         self.raw = raw
-        res = decode_res(op, raw)
+        res = {"err": err} if err else decode_res(op, raw)
         return res, (self.canon.state(raw) if dump else None)
 
     def bench(self, ops, runs):
