@@ -1,6 +1,6 @@
 title    Selftest ksm: equal pages become one, and several again
 about    The KSM cases of tools/testing/selftests/mm: ksm_merge of merge.c, ksm and ksm_and_mremap of rmap.c, and
-about    those of ksm_functional_tests.c that need no ptrace, userfaultfd or other sysfs settings.
+about    those of ksm_functional_tests.c that need no userfaultfd.
 about    Watch the merging: :break try_to_merge_one_page, and the walk over its users: :break rmap_walk_ksm
 kernels  v6.18
 config   memory=16M
@@ -99,3 +99,62 @@ expect mapcount(page(F, p)) == 1 && page(F, p) != page(F, p+1p)
 F: exit(0)
 A: prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0) = 0
 A: prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) = 0
+
+# unmerge_zero_pages: what is all zeros becomes the zero page, if that is wanted; half is un-merged, half is written.
+ksmd: ksm_set("use_zero_pages", 1) = 0
+A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 0, 8p)
+A: madvise(p, 8p, MADV_MERGEABLE)
+expect rss(A) == 8
+ksmd: ksm_scan(3)
+expect vma(A, p).mm.ksm_zero_pages == 8 && vma(A, p).mm.rss_anon == 0
+A: madvise(p, 4p, MADV_UNMERGEABLE)
+expect vma(A, p).mm.ksm_zero_pages == 4 && page(A, p) != page(A, p+1p)
+A: store(p+4p, 1)
+A: store(p+5p, 2)
+A: store(p+6p, 3)
+A: store(p+7p, 4)
+expect vma(A, p).mm.ksm_zero_pages == 0 && page(A, p+4p) != page(A, p+7p) && byte(A, p) == 0 && rss(A) == 8
+A: munmap(p, 8p)
+ksmd: ksm_set("use_zero_pages", 0) = 0
+
+# prot_none: what nobody may access is merged all the same. Half is written as a debugger does it (ptrace; here a
+# device with FOLL_FORCE), half is un-merged.
+A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 17, 4p)
+A: mprotect(p, 4p, PROT_NONE) = 0
+A: madvise(p, 4p, MADV_MERGEABLE)
+ksmd: ksm_scan(3)
+expect mapcount(page(A, p)) == 4
+kernel: pin(A, p, FOLL_WRITE|FOLL_FORCE) = 1
+kernel: device_store(A, p, 1)
+kernel: unpin(A, p)
+kernel: pin(A, p+1p, FOLL_WRITE|FOLL_FORCE) = 1
+kernel: device_store(A, p+1p, 2)
+kernel: unpin(A, p+1p)
+expect mapcount(page(A, p+2p)) == 2 && byte(A, p) == 1 && byte(A, p+1p) == 2 && byte(A, p+2p) == 17
+A: madvise(p+2p, 2p, MADV_UNMERGEABLE) = 0
+expect mapcount(page(A, p+2p)) == 1 && mapcount(page(A, p+3p)) == 1
+expect page(A, p) != page(A, p+1p) && page(A, p+2p) != page(A, p+3p) && rss(A) == 4
+A: munmap(p, 4p)
+
+# prctl_fork_exec: a process that wants KSM everywhere runs another program, in which it works.
+A: G = fork()
+G: prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) = 0
+G: execve("/proc/self/exe")
+G: prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) = 1
+G: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+G: store(p, 207, 4p)
+ksmd: ksm_scan(3)
+expect mapcount(page(G, p)) == 4
+G: exit(0)
+
+# Written to run, 2 un-merges everything everywhere, as the tests do when they end.
+A: p = mmap(NULL, 3p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 207, 3p)
+A: madvise(p, 3p, MADV_MERGEABLE)
+ksmd: ksm_scan(3)
+expect mapcount(page(A, p)) == 3
+ksmd: ksm_set("run", 2) = 0
+expect mapcount(page(A, p)) == 1 && page(A, p) != page(A, p+1p) && page(A, p+1p) != page(A, p+2p)
+expect len(live("ksm_rmap_item")) == 0

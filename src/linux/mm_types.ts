@@ -66,6 +66,8 @@ export interface mm_struct extends Obj {
   owner: number;
   /** Items of this mm on stable nodes, and all of them. */
   ksm_merging_pages: number;
+  /** Entries that map the zero page for ksmd. */
+  ksm_zero_pages: number;
   ksm_rmap_items: number;
   /** In the list of address spaces that may have swap entries (mm/mmlist.ts). */
   mmlist: list_head;
@@ -109,6 +111,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   exe_file: 'p',
   owner: 'n',
   ksm_merging_pages: 'n',
+  ksm_zero_pages: 'n',
   ksm_rmap_items: 'n',
   mmlist: 'list',
   anonmm: 'p',

@@ -50,6 +50,7 @@ import { failNextAllocation } from './mm/failslab.ts';
 import { FOLL_WRITE } from './mm/gup_ref.ts';
 import { collapseAt } from './mm/khugepaged.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
+import { storeKsmSetting } from './mm/ksm_sysfs.ts';
 import { kswapdRound } from './mm/kswapd.ts';
 import {
   MAP_ANONYMOUS,
@@ -497,6 +498,10 @@ function* op_ksm_scan(op: Operation): K<number> {
   return yield* scanMergeablePages(numberArg(op, 0, 1));
 }
 
+function* op_ksm_set(op: Operation): K<number> {
+  return yield* storeKsmSetting(textArg(op, 0), numberArg(op, 1));
+}
+
 function* op_prctl(op: Operation): K<number> {
   return yield* sys_prctl(numberArg(op, 0), numberArg(op, 1));
 }
@@ -576,6 +581,7 @@ const table: Readonly<Record<string, Handler>> = {
   device_store: op_device_store,
   device_load: op_device_load,
   ksm_scan: op_ksm_scan,
+  ksm_set: op_ksm_set,
   synchronize_rcu: op_synchronize_rcu,
   rcu_do_batch: op_rcu_do_batch,
   settle: op_settle,

@@ -75,6 +75,7 @@ process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number
 *migrate(task: task, addr: address) -- move the page mapped there to another frame
 *mkclean(task: task, addr: address) -- write-protect every mapping of the file page there
 *ksm_scan(passes: number) -- that many full passes of ksmd
+*ksm_set(name: path, value: number) -- write a number to a file of /sys/kernel/mm/ksm: run (2 un-merges everything), use_zero_pages, max_page_sharing, smart_scan
 *collapse(task: task, addr: address) -- khugepaged: collapse the huge range that holds the address
 *split(task: task, addr: address) -- split the huge page mapped there
 *swapoff() -- bring every swapped page back

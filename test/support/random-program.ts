@@ -23,6 +23,12 @@ const MADV_MERGEABLE = 12;
 const MADV_HUGEPAGE = 14;
 /** UNMERGEABLE, DONTNEED, FREE, COLD, PAGEOUT, NOHUGEPAGE, COLLAPSE. */
 const hugeAdvice = [13, 4, 8, 20, 21, 15, 25];
+const ksmSettings = [
+  ['run', 2],
+  ['use_zero_pages', 1],
+  ['use_zero_pages', 0],
+  ['max_page_sharing', 2],
+] as const;
 const advice = [0, 1, 2, 4, 4, 4, 8, 10, 11, 12, 12, 12, 13, 102, 103];
 
 export interface ProgramOptions {
@@ -120,6 +126,10 @@ export class RandomProgram {
     if (dice < 71) return of('munmap', at, length);
     if (dice < 74) return of('mprotect', at, length, prng.pick(protections));
     if (dice < 77) return of('mremap', at, length, length, 3, ARENA + prng.below(4) * HUGE * PAGE);
+    if (dice < 80) {
+      const [name, value] = prng.pick(ksmSettings);
+      return { ...of('ksm_set', name, value), task: this.#kernelThread };
+    }
     return { ...of('ksm_scan', 1 + prng.below(2)), task: this.#kernelThread };
   }
 

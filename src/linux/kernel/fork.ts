@@ -135,6 +135,7 @@ function copy_mm_fields(mm: mm_struct, oldmm: mm_struct): void {
   mm.brk = oldmm.brk;
   mm.start_stack = oldmm.start_stack;
   mm.owner = oldmm.owner;
+  mm.ksm_zero_pages = oldmm.ksm_zero_pages;
 }
 
 /** kernel/fork.c: dup_mm() v6.18: a copy of the address space, or null. */

@@ -298,6 +298,11 @@ export const trace_ksm_exit = tracepoint(
   { mm: 'obj' },
   'an address space on the list of ksmd is going',
 );
+export const trace_ksm_merge_one_page = tracepoint(
+  'ksm:ksm_merge_one_page',
+  { pfn: 'n', rmap_item: 'obj', mm: 'obj', err: 'n' },
+  'a page of zeros was (err 0) replaced by the zero page',
+);
 export const trace_ksm_merge_with_ksm_page = tracepoint(
   'ksm:ksm_merge_with_ksm_page',
   { ksm_page: 'page', pfn: 'n', rmap_item: 'obj', mm: 'obj', err: 'n' },

@@ -16,6 +16,7 @@ import { deferred_split_folio } from './deferred_split.ts';
 import { trace_thp_collapse } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { folio_alloc_huge } from './huge_zero.ts';
+import { ksm_might_unmap_zero_page } from './ksm_globals.ts';
 import { folio_maybe_mapped_shared } from './large_folio.ts';
 import { do_swap_page } from './memory_fault.ts';
 import { folio_expected_ref_count } from './migrate.ts';
@@ -326,6 +327,7 @@ function* __collapse_huge_page_copy_succeeded(
       yield* spin_lock(ptl);
       pte_clear(mm, address + i * PAGE_SIZE, pte + i);
       spin_unlock(ptl);
+      ksm_might_unmap_zero_page(mm, pteval);
       i += 1;
       continue;
     }

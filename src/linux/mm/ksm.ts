@@ -102,6 +102,8 @@ export function* ksm_fork(mm: mm_struct, oldmm: mm_struct): K {
   if (mm_flags_test(MMF_VM_MERGEABLE, oldmm)) {
     mm.ksm_merging_pages = 0;
     mm.ksm_rmap_items = 0;
+    const ksm = ksmGlobals();
+    ksm.ksm_zero_pages = ksm.ksm_zero_pages + mm.ksm_zero_pages;
     yield* __ksm_enter(mm);
   }
 }

@@ -2,7 +2,7 @@
  * mm/ksm.c v6.18: making two pages one: write-protect, compare, replace; what is done to one page of a scan.
  *
  * Lock tree: mmap_lock of the mm whose entry changes, for read; folio lock of the page that is replaced, by
- * trylock; ptl. Fidelity: dup; use_zero_pages is off, as it is after boot.
+ * trylock; ptl. Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
 import { EFAULT } from '../errno.ts';
@@ -10,10 +10,10 @@ import { BUG_ON, VM_BUG_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import { list_add, list_next } from '../lib/list.ts';
 import { rb_insert } from '../lib/rbtree.ts';
 import type { anon_vma, folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
-import { trace_ksm_merge_with_ksm_page } from './events.ts';
+import { trace_ksm_merge_one_page, trace_ksm_merge_with_ksm_page } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { split_huge_page } from './folio_split.ts';
-import { ksmGlobals } from './ksm_globals.ts';
+import { ksm_map_zero_page, ksmGlobals } from './ksm_globals.ts';
 import { folio_set_stable_node, folio_stable_node } from './ksm_page.ts';
 import {
   is_page_sharing_candidate,
@@ -33,9 +33,10 @@ import {
 } from './ksm_types.ts';
 import { break_cow, find_mergeable_vma } from './ksm_unmerge.ts';
 import { folio_mapcount, folio_mapped } from './large_folio.ts';
+import { dec_mm_counter, MM_ANONPAGES } from './mm_counter.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
-import { folio_get, folio_ref_count, page_folio } from './page_alloc.ts';
-import { compare_content, hash_content } from './page_content.ts';
+import { folio_get, folio_ref_count, is_zero_pfn, page_folio, ZERO_PAGE } from './page_alloc.ts';
+import { compare_content, hash_content, ZERO_CONTENT } from './page_content.ts';
 import {
   folio_vma_walk,
   page_vma_mapped_walk,
@@ -53,11 +54,14 @@ import { folio_walk_end, folio_walk_start } from './pagewalk.ts';
 import {
   mk_pte,
   mm_find_pmd,
+  pfn_pte,
   pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_dirty,
   pte_mkclean,
+  pte_mkdirty,
+  pte_mkspecial,
   pte_offset_map_lock,
   pte_same,
   type pte_t,
@@ -78,6 +82,9 @@ import {
 } from './rmap.ts';
 import { folio_mark_accessed, folio_put } from './swap.ts';
 import { folio_free_swap } from './swapfile.ts';
+
+/** Of a page of zeros. */
+const zero_checksum = hash_content(ZERO_CONTENT);
 
 const itemOfNode = ksm_rmap_item_cachep.container('node');
 
@@ -185,9 +192,17 @@ function* replace_page(
     kfolio,
     'folio_test_anon(kfolio) && PageAnonExclusive(kpage)',
   );
-  folio_get(kfolio);
-  folio_add_anon_rmap_pte(kfolio, kfolio, vma, addr, RMAP_NONE);
-  const newpte = mk_pte(kfolio, vma.vm_page_prot);
+  let newpte: pte_t;
+  if (!is_zero_pfn(kfolio.pfn)) {
+    folio_get(kfolio);
+    folio_add_anon_rmap_pte(kfolio, kfolio, vma, addr, RMAP_NONE);
+    newpte = mk_pte(kfolio, vma.vm_page_prot);
+  } else {
+    // The dirty bit tells it from a zero page that a read fault mapped.
+    newpte = pte_mkdirty(pte_mkspecial(pfn_pte(kfolio.pfn, vma.vm_page_prot)));
+    ksm_map_zero_page(mm);
+    dec_mm_counter(mm, MM_ANONPAGES);
+  }
   ptep_clear_flush(vma, addr, ptep);
   set_pte_at(mm, addr, ptep, newpte);
   folio_remove_rmap_pte(folio, folio, vma);
@@ -238,6 +253,27 @@ function* try_to_merge_one_page(vma: vm_area_struct, page: page, kfolio: folio |
     }
   }
   folio_unlock(folio);
+  return err;
+}
+
+/**
+ * mm/ksm.c: try_to_merge_with_zero_page() v6.18: with use_zero_pages, what looks like a page of zeros is replaced by the
+ * zero page. 0 also when the VMA is no candidate any more; -EFAULT: nothing was done.
+ */
+function* try_to_merge_with_zero_page(rmap_item: ksm_rmap_item, page: page): K<number> {
+  const mm = rmap_item.mm as mm_struct;
+  let err = -EFAULT;
+  if (ksmGlobals().ksm_use_zero_pages !== 0 && rmap_item.oldchecksum === zero_checksum) {
+    yield* mmap_read_lock(mm);
+    const vma = find_mergeable_vma(mm, rmap_item.address);
+    if (vma !== null) {
+      err = yield* try_to_merge_one_page(vma, page, ZERO_PAGE());
+      trace_ksm_merge_one_page({ pfn: ZERO_PAGE().pfn, rmap_item, mm, err });
+    } else {
+      err = 0;
+    }
+    mmap_read_unlock(mm);
+  }
   return err;
 }
 
@@ -423,6 +459,9 @@ export function* cmp_and_merge_page(page: page, rmap_item: ksm_rmap_item): K {
     const checksum = hash_content(page.content);
     if (rmap_item.oldchecksum !== checksum) {
       rmap_item.oldchecksum = checksum;
+      return;
+    }
+    if ((yield* try_to_merge_with_zero_page(rmap_item, page)) === 0) {
       return;
     }
   }

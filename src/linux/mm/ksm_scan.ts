@@ -17,6 +17,8 @@ import { ksm_test_exit, ksmGlobals } from './ksm_globals.ts';
 import { cmp_and_merge_page } from './ksm_merge.ts';
 import { remove_rmap_item_from_tree } from './ksm_tree.ts';
 import {
+  KSM_RUN_MERGE,
+  KSM_RUN_STOP,
   type ksm_globals,
   type ksm_mm_slot,
   ksm_mm_slot_cachep,
@@ -45,7 +47,8 @@ import {
 import { folio_put, lru_add_drain } from './swap.ts';
 import { find_vma, vmaTreeNext } from './vma_tree.ts';
 
-const slotOfNode = ksm_mm_slot_cachep.container('mm_node');
+/** list_entry() of a slot. */
+export const slotOfNode = ksm_mm_slot_cachep.container('mm_node');
 const U8_MAX = 255;
 
 // ---- items
@@ -74,7 +77,7 @@ function free_rmap_item(rmap_item: ksm_rmap_item): void {
 }
 
 /** mm/ksm.c: remove_trailing_rmap_items() v6.18: from the cursor's link to the end of the list. */
-function* remove_trailing_rmap_items(mm_slot: ksm_mm_slot): K {
+export function* remove_trailing_rmap_items(mm_slot: ksm_mm_slot): K {
   const ksm = ksmGlobals();
   let rmap_item = itemAtCursor(ksm, mm_slot);
   while (rmap_item !== null) {
@@ -393,12 +396,14 @@ function* ksm_do_scan(): K {
   }
 }
 
-/** ksm_scan_thread() for `passes` batches of a whole pass each. 0. */
+/** ksm_scan_thread() between writing 1 and 0 to `run`, for `passes` batches of a whole pass each. 0. */
 export function* scanMergeablePages(passes: number): K<number> {
   const ksm = ksmGlobals();
   for (let pass = 0; pass < passes; pass = pass + 1) {
     yield* mutex_lock(ksm.ksm_thread_mutex);
+    ksm.ksm_run = KSM_RUN_MERGE;
     yield* ksm_do_scan();
+    ksm.ksm_run = KSM_RUN_STOP;
     mutex_unlock(ksm.ksm_thread_mutex);
   }
   return 0;

@@ -41,6 +41,7 @@ import {
   STABLE_NODE_CHAIN,
   UNSTABLE_FLAG,
 } from './ksm_types.ts';
+import { folio_mapped } from './large_folio.ts';
 import { folio_get, folio_try_get, page_folio } from './page_alloc.ts';
 import { compare_content } from './page_content.ts';
 import { put_anon_vma } from './rmap/anon_vma_life.ts';
@@ -237,6 +238,58 @@ export function* remove_rmap_item_from_tree(rmap_item: ksm_rmap_item): K {
     }
     ksm.ksm_pages_unshared = ksm.ksm_pages_unshared - 1;
     rmap_item.flags = 0;
+  }
+}
+
+// ---- un-merging everything
+
+/** mm/ksm.c: remove_stable_node() v6.18. 0, or -EBUSY if the page is still mapped. */
+function* remove_stable_node(stable_node: ksm_stable_node): K<number> {
+  const folio = yield* ksm_get_folio(stable_node, 'lock');
+  if (folio === null || typeof folio === 'number') {
+    return 0;
+  }
+  let err = -EBUSY;
+  if (!folio_mapped(folio)) {
+    // In the swap cache, or about to be freed: the node may go before the page does.
+    folio_set_stable_node(folio, null);
+    yield* remove_node_from_stable_tree(stable_node);
+    err = 0;
+  }
+  folio_unlock(folio);
+  folio_put(folio);
+  return err;
+}
+
+/** mm/ksm.c: remove_stable_node_chain() v6.18: true if something is left. */
+function* remove_stable_node_chain(stable_node: ksm_stable_node): K<boolean> {
+  if (!is_stable_node_chain(stable_node)) {
+    VM_BUG_ON(is_stable_node_dup(stable_node), 'is_stable_node_dup(stable_node)');
+    return (yield* remove_stable_node(stable_node)) !== 0;
+  }
+  for (const link of list_entries(stable_node.hlist)) {
+    const dup = nodeOfDup(link);
+    VM_BUG_ON(!is_stable_node_dup(dup), '!is_stable_node_dup(dup)');
+    if ((yield* remove_stable_node(dup)) !== 0) {
+      return true;
+    }
+  }
+  BUG_ON(!list_empty(stable_node.hlist), '!hlist_empty(&stable_node->hlist)');
+  free_stable_node_chain(stable_node);
+  return false;
+}
+
+/** mm/ksm.c: remove_all_stable_nodes() v6.18. 0, or -EBUSY: the first node that cannot go ends it. */
+export function* remove_all_stable_nodes(): K<number> {
+  const ksm = ksmGlobals();
+  for (;;) {
+    const root = rb_root_node(ksm.root_stable_tree);
+    if (root === 0) {
+      return 0;
+    }
+    if (yield* remove_stable_node_chain(nodeOfRb(root))) {
+      return -EBUSY;
+    }
   }
 }
 

@@ -114,6 +114,11 @@ export interface ksm_globals extends Obj {
   ksm_stable_node_dups: number;
   ksm_max_page_sharing: number;
   ksm_smart_scan: number;
+  /** Of KSM_RUN_*: what was last written to /sys/kernel/mm/ksm/run. */
+  ksm_run: number;
+  ksm_use_zero_pages: number;
+  /** Entries that map the zero page because ksmd put it there. */
+  ksm_zero_pages: number;
 }
 
 export const ksm_globals_cachep = struct<ksm_globals>('ksm_globals', {
@@ -136,7 +141,15 @@ export const ksm_globals_cachep = struct<ksm_globals>('ksm_globals', {
   ksm_stable_node_dups: 'n',
   ksm_max_page_sharing: 'n',
   ksm_smart_scan: 'n',
+  ksm_run: 'n',
+  ksm_use_zero_pages: 'n',
+  ksm_zero_pages: 'n',
 });
+
+/** ksm_run. */
+export const KSM_RUN_STOP = 0;
+export const KSM_RUN_MERGE = 1;
+export const KSM_RUN_UNMERGE = 2;
 
 /** rmap_hlist_len of a chain. */
 export const STABLE_NODE_CHAIN = -1024;

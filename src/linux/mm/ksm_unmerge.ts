@@ -1,14 +1,14 @@
 /**
  * mm/ksm.c v6.18: taking KSM pages apart: MADV_UNMERGEABLE, prctl(), mremap() and merges that failed half way.
  *
- * Lock tree: mmap_lock; the faults take the rest. Fidelity: dup; use_zero_pages is off, as it is after boot.
+ * Lock tree: mmap_lock; the faults take the rest. Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
 import { EINTR, ENOMEM } from '../errno.ts';
 import { current } from '../kernel/current.ts';
 import type { anon_vma, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { __ksm_enter, __ksm_should_add_vma, ksm_compatible } from './ksm.ts';
-import { ksm_test_exit } from './ksm_globals.ts';
+import { is_ksm_zero_pte, ksm_test_exit } from './ksm_globals.ts';
 import type { ksm_rmap_item } from './ksm_types.ts';
 import { handle_mm_fault } from './memory_fault.ts';
 import {
@@ -29,7 +29,7 @@ import {
   vma_start_write,
 } from './mmap_lock.ts';
 import { folio_test_ksm, folio_test_large } from './page-flags.ts';
-import { FW_MIGRATION, folio_walk_end, folio_walk_start } from './pagewalk.ts';
+import { FW_MIGRATION, FW_ZEROPAGE, folio_walk_end, folio_walk_start } from './pagewalk.ts';
 import { put_anon_vma } from './rmap/anon_vma_life.ts';
 import { FAULT_FLAG_UNSHARE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm_fault.ts';
 import { vma_lookup, vmaTreeFirst, vmaTreeNext } from './vma_tree.ts';
@@ -45,10 +45,11 @@ function* break_ksm(vma: vm_area_struct, addr: number, lock_vma: boolean): K<num
     yield* vma_start_write(vma);
   }
   do {
-    const fw = yield* folio_walk_start(vma, addr, FW_MIGRATION);
+    const fw = yield* folio_walk_start(vma, addr, FW_MIGRATION | FW_ZEROPAGE);
     let ksm_page = false;
     if (fw !== null) {
-      ksm_page = !folio_test_large(fw.folio) && folio_test_ksm(fw.folio);
+      ksm_page =
+        !folio_test_large(fw.folio) && (folio_test_ksm(fw.folio) || is_ksm_zero_pte(fw.pte));
       folio_walk_end(fw);
     }
     if (!ksm_page) {
@@ -63,7 +64,7 @@ function* break_ksm(vma: vm_area_struct, addr: number, lock_vma: boolean): K<num
  * mm/ksm.c: unmerge_ksm_pages() v6.18: 0 or a negative errno. The items stay on their stable nodes until ksmd comes
  * by: it may be at work on one of them now.
  */
-function* unmerge_ksm_pages(
+export function* unmerge_ksm_pages(
   vma: vm_area_struct,
   start: number,
   end: number,

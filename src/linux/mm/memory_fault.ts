@@ -22,6 +22,7 @@ import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { __wp_can_reuse_large_anon_folio, handleHugePmd } from './huge_memory.ts';
 import { ksm_might_need_to_copy } from './ksm_copy.ts';
+import { ksm_might_unmap_zero_page } from './ksm_globals.ts';
 import { folio_nr_pages } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
@@ -178,6 +179,7 @@ function* wp_page_copy(vmf: vm_fault): K<number> {
   let page_copied = false;
   if (vmf.pte !== 0 && pte_same(ptep_get(vmf.pte), vmf.orig_pte)) {
     if (old_folio === null) {
+      ksm_might_unmap_zero_page(mm, vmf.orig_pte);
       inc_mm_counter(mm, MM_ANONPAGES);
     } else if (!folio_test_anon(old_folio)) {
       dec_mm_counter(mm, mm_counter_file(old_folio));

@@ -9,6 +9,7 @@ import type { K } from '../../sim/wait.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { zap_huge_pmd } from './huge_memory.ts';
+import { ksm_might_unmap_zero_page } from './ksm_globals.ts';
 import {
   add_mm_rss_vec,
   count_rss,
@@ -151,6 +152,7 @@ function* zap_present_ptes(
   const page = vm_normal_page(vma, addr, ptent);
   if (page === null) {
     ptep_get_and_clear(tlb.mm as mm_struct, addr, pte);
+    ksm_might_unmap_zero_page(tlb.mm as mm_struct, ptent);
     return false;
   }
   const folio = page_folio(page);

@@ -17,7 +17,7 @@ import {
 } from '../mm_types.ts';
 import { vm_normal_page } from './memory.ts';
 import { mmap_assert_locked } from './mmap_lock.ts';
-import { page_folio } from './page_alloc.ts';
+import { is_zero_pfn, page_folio, ZERO_PAGE } from './page_alloc.ts';
 import {
   is_migration_entry,
   migration_page,
@@ -28,22 +28,28 @@ import {
   pmdp_get,
   pte_index,
   pte_offset_map_lock,
+  pte_page,
+  pte_pfn,
   pte_present,
   type pte_ptr,
+  type pte_t,
   ptep_get,
   ptlock_ptr,
 } from './pgtable.ts';
+import { is_huge_zero_pmd } from './pgtable_huge.ts';
 
 /** Migration entries count as what they stand for; they expose no page. */
 export const FW_MIGRATION = 1;
+/** The zero page counts as well; it is not exposed either. */
+export const FW_ZEROPAGE = 2;
 
 /** struct folio_walk, and the folio that folio_walk_start() returns. */
 export interface folio_walk {
   readonly folio: folio;
-  /** What the address maps; null for a migration entry. */
+  /** What the address maps; null for a migration entry and the zero page. */
   readonly page: page | null;
-  /** The entry is the PMD, else a PTE. */
-  readonly huge: boolean;
+  /** The entry; of a huge page it is the PMD. */
+  readonly pte: pte_t;
   readonly ptl: spinlock_t;
 }
 
@@ -70,17 +76,20 @@ function* walkPte(
   if (pte_present(pte)) {
     const page = vm_normal_page(vma, addr, pte);
     if (page !== null) {
-      return { folio: page_folio(page), page, huge: false, ptl };
+      return { folio: page_folio(page), page, pte, ptl };
+    }
+    if ((flags & FW_ZEROPAGE) !== 0 && is_zero_pfn(pte_pfn(pte))) {
+      return { folio: ZERO_PAGE(), page: null, pte, ptl };
     }
   } else if ((flags & FW_MIGRATION) !== 0 && is_migration_entry(pte)) {
-    return { folio: page_folio(migration_page(pte)), page: null, huge: false, ptl };
+    return { folio: page_folio(migration_page(pte)), page: null, pte, ptl };
   }
   spin_unlock(ptl);
   return null;
 }
 
 /**
- * mm/pagewalk.c: folio_walk_start() v6.18: the folio mapped at `addr`, with the lock of its entry, or null; no zero page.
+ * mm/pagewalk.c: folio_walk_start() v6.18: the folio mapped at `addr`, with the lock of its entry, or null.
  * It cannot be unmapped before folio_walk_end(), nor is it safe to use after that without a reference.
  * Preconditions: mmap_lock, `addr` inside the VMA.
  */
@@ -103,7 +112,10 @@ export function* folio_walk_start(
     if (pmd_trans_huge(pmd)) {
       const head = vm_normal_page_pmd(vma, addr, pmd);
       if (head !== null) {
-        return { folio: page_folio(head), page: pageInHugePmd(head, addr), huge: true, ptl };
+        return { folio: page_folio(head), page: pageInHugePmd(head, addr), pte: pmd, ptl };
+      }
+      if ((flags & FW_ZEROPAGE) !== 0 && is_huge_zero_pmd(pmd)) {
+        return { folio: pte_page(pmd), page: null, pte: pmd, ptl };
       }
     }
     spin_unlock(ptl);

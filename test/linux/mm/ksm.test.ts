@@ -1,8 +1,10 @@
-/** KSM: what mm/ksm.c promises, where the recordings do not reach: limits, chains, swap, migration, leftovers. */
+/** KSM: what mm/ksm.c promises, where the recordings do not reach: limits, chains, swap, migration, settings, leftovers. */
 import { expect, test } from 'vitest';
+import { Prng } from '../../../src/base/prng.ts';
 import { judge } from '../../../src/check/judges.ts';
 import { mmOfTask } from '../../../src/linux/describe.ts';
-import { ksmGlobals } from '../../../src/linux/mm/ksm_globals.ts';
+import { EBUSY, EINVAL } from '../../../src/linux/errno.ts';
+import { is_ksm_zero_pte, ksmGlobals } from '../../../src/linux/mm/ksm_globals.ts';
 import {
   ksm_mm_slot_cachep,
   ksm_rmap_item_cachep,
@@ -17,7 +19,15 @@ import {
   type page,
 } from '../../../src/linux/mm_types.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
-import { bootTest, call, findings, settle, spawnInit, spawnKernelThread } from '../driver.ts';
+import {
+  begin,
+  bootTest,
+  call,
+  findings,
+  settle,
+  spawnInit,
+  spawnKernelThread,
+} from '../driver.ts';
 
 const PAGE = 4096;
 const BASE = 0x10_0000_0000;
@@ -227,4 +237,142 @@ test('prctl: each new mapping is mergeable, for children and after execve too; o
   expect(call(w.m, w.task, 'prctl', [SET_MEMORY_MERGE, 0])).toBe(0);
   expect(sharing(w, 4)).toEqual([]);
   expectSound(w);
+});
+
+// ---- the files of /sys/kernel/mm/ksm
+
+function set({ m, ksmd }: World, name: string, value: number): number {
+  return call(m, ksmd, 'ksm_set', [name, value]);
+}
+
+const zeroEntries = (w: World, pages: number, of = w.task): number => {
+  let count = 0;
+  for (let n = 0; n < pages; n++) {
+    const at = lookupPte(mmOfTask(w.m, of) as mm_struct, BASE + n * PAGE);
+    if (at !== 0 && is_ksm_zero_pte(ptep_get(at)) && pte_present(ptep_get(at))) count++;
+  }
+  return count;
+};
+
+test('run = 2 gives each address a page of its own; no item and no stable node is left, and ksmd may begin again', () => {
+  const w = world(4, () => 7);
+  scan(w, 2);
+  const child = call(w.m, w.task, 'fork');
+  const gone = call(w.m, w.task, 'fork');
+  scan(w, 3);
+  call(w.m, gone, 'exit_group', [0]);
+  expect(sharing(w, 4)).toEqual([4]);
+  expect(set(w, 'run', 2)).toBe(0);
+  const pages = new Set([0, 1, 2, 3].flatMap((n) => [pageAt(w, n), pageAt(w, n, child)]));
+  expect(pages.size).toBe(8);
+  expect(sharing(w, 4)).toEqual([]);
+  expect(ksm_rmap_item_cachep.live()).toBe(0);
+  expect(ksm_stable_node_cachep.live()).toBe(0);
+  // The list has its head, parent and child; the slot of the one that has exited has gone.
+  expect(ksm_mm_slot_cachep.live()).toBe(3);
+  expectSound(w);
+  scan(w, 2);
+  expect(sharing(w, 4)).toEqual([4]);
+  expectSound(w);
+});
+
+test('max_page_sharing changes only while nothing is merged; at 2 every KSM page has two users', () => {
+  const w = world(8, () => 7);
+  scan(w, 2);
+  expect(set(w, 'max_page_sharing', 2)).toBe(-EBUSY);
+  expect(set(w, 'max_page_sharing', 1)).toBe(-EINVAL);
+  expect(set(w, 'run', 3)).toBe(-EINVAL);
+  set(w, 'run', 2);
+  expect(set(w, 'max_page_sharing', 2)).toBe(0);
+  scan(w, 4);
+  expect(sharing(w, 8)).toEqual([2, 2, 2, 2]);
+  expectSound(w);
+  set(w, 'run', 2);
+  expect(ksm_stable_node_cachep.live()).toBe(0);
+  expectSound(w);
+});
+
+test('use_zero_pages: pages of zeros become the zero page, counted until something else is mapped there', () => {
+  const w = world(6, (n) => (n < 4 ? 0 : 7));
+  const mm = mmOfTask(w.m, w.task) as mm_struct;
+  expect(set(w, 'use_zero_pages', 1)).toBe(0);
+  scan(w, 2);
+  expect(zeroEntries(w, 6)).toBe(4);
+  expect(mm.ksm_zero_pages).toBe(4);
+  expect(mm.rss_anon).toBe(2);
+  expect(sharing(w, 6)).toEqual([2]);
+  expectSound(w);
+  // A child has the same entries, and they count for it.
+  const child = call(w.m, w.task, 'fork');
+  expect(zeroEntries(w, 6, child)).toBe(4);
+  expect((mmOfTask(w.m, child) as mm_struct).ksm_zero_pages).toBe(4);
+  expect(ksmGlobals().ksm_zero_pages).toBe(8);
+  // A load leaves the entry, a store and MADV_DONTNEED take it away, MADV_UNMERGEABLE puts a page there.
+  expect(call(w.m, w.task, 'load', [BASE])).toBe(0);
+  expect(mm.ksm_zero_pages).toBe(4);
+  call(w.m, w.task, 'store', [BASE, 9]);
+  call(w.m, w.task, 'madvise', [BASE + PAGE, PAGE, DONTNEED]);
+  expect(mm.ksm_zero_pages).toBe(2);
+  call(w.m, w.task, 'madvise', [BASE, 6 * PAGE, UNMERGEABLE]);
+  expect(mm.ksm_zero_pages).toBe(0);
+  expect(zeroEntries(w, 6)).toBe(0);
+  expect(call(w.m, w.task, 'load', [BASE + 2 * PAGE])).toBe(0);
+  expect(mm.rss_anon).toBe(5);
+  expectSound(w);
+  call(w.m, child, 'exit_group', [0]);
+  expect(ksmGlobals().ksm_zero_pages).toBe(0);
+  expectSound(w);
+});
+
+test('the zero page that a read fault maps is not the one of ksmd', () => {
+  const w = world(2, () => 7);
+  set(w, 'use_zero_pages', 1);
+  call(w.m, w.task, 'madvise', [BASE, PAGE, DONTNEED]);
+  expect(call(w.m, w.task, 'load', [BASE])).toBe(0);
+  scan(w, 3);
+  expect(zeroEntries(w, 2)).toBe(0);
+  call(w.m, w.task, 'store', [BASE, 1]);
+  expect(ksmGlobals().ksm_zero_pages).toBe(0);
+  expectSound(w);
+});
+
+test('smart_scan passes over pages that found no match, ever more often, and finds them when their time has come', () => {
+  const w = world(2, (n) => n + 1);
+  set(w, 'smart_scan', 1);
+  scan(w, 6);
+  const skipped = ksmGlobals().ksm_pages_skipped;
+  expect(skipped).toBeGreaterThan(0);
+  call(w.m, w.task, 'store', [BASE, 2]);
+  scan(w, 12);
+  expect(ksmGlobals().ksm_pages_skipped).toBeGreaterThan(skipped);
+  expect(sharing(w, 2)).toEqual([2]);
+  expectSound(w);
+});
+
+test('run = 2 in the middle of what processes do to their KSM pages leaves nothing wrong behind', () => {
+  const prng = new Prng(7);
+  const meanwhile: readonly (readonly [string, ...number[]])[] = [
+    ['store', BASE + PAGE, 1],
+    ['fork'],
+    ['munmap', BASE, 2 * PAGE],
+    ['madvise', BASE, 4 * PAGE, UNMERGEABLE],
+    ['madvise', BASE, 4 * PAGE, DONTNEED],
+    ['exit_group', 0],
+  ];
+  for (let run = 0; run < 120; run++) {
+    const w = world(4, (n) => (n < 2 ? 0 : 7));
+    set(w, 'use_zero_pages', run % 2);
+    scan(w, 2);
+    const [name, ...args] = meanwhile[run % meanwhile.length] as (typeof meanwhile)[number];
+    begin(w.m, w.ksmd, 'ksm_set', ['run', 2]);
+    begin(w.m, w.task, name, args);
+    const both = [w.ksmd, w.task];
+    for (let left = both; left.length > 0; left = both.filter((id) => w.m.block(id).op !== 0)) {
+      const able = left.filter((id) => w.m.enabled(id));
+      expect(able, `run ${run}: ${name}`).not.toEqual([]);
+      w.m.run(prng.pick(able), 1 + prng.below(60), null);
+    }
+    expect(findings(w.m), `run ${run}: ${name}`).toEqual([]);
+    expect(judge(w.m, 'operation-end'), `run ${run}: ${name}`).toEqual([]);
+  }
 });

@@ -54,6 +54,7 @@ export const classic_mm: mm_ops = {
     prctl: later('6.4, as far as memory goes'),
     kswapd: unbuilt,
     ksm_scan: noKsm,
+    ksm_set: noKsm,
     swapoff: unbuilt,
     device_load: unbuilt,
     device_store: unbuilt,

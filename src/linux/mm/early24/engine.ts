@@ -37,6 +37,7 @@ const missing: Readonly<Record<string, string>> = {
   collapse: later('2.6.38, as transparent huge pages'),
   split: later('2.6.38, as transparent huge pages'),
   ksm_scan: later('2.6.32'),
+  ksm_set: later('2.6.32'),
   migrate: 'page migration came with 2.6.16: no walk could find the entries to change',
   compact: later('2.6.35'),
   mkclean: 'page_mkclean() came with 2.6.19: no walk could find the entries to clean',

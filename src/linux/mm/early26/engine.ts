@@ -41,6 +41,7 @@ export const missing_early26: Readonly<Record<string, string>> = {
   punch: later('2.6.16, as MADV_REMOVE'),
   prctl: later('2.6.38 as far as memory goes'),
   ksm_scan: later('2.6.32'),
+  ksm_set: later('2.6.32'),
   mlock: unbuilt,
   mlockall: unbuilt,
   munlock: unbuilt,
