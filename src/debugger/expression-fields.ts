@@ -26,6 +26,7 @@ import {
   textValue,
   type Value,
 } from './expression-value.ts';
+import { parentOf } from './inspect/families.ts';
 import { vmFlagCodes } from './inspect/flags.ts';
 import { mappingsOf } from './inspect/mappings.ts';
 import {
@@ -35,6 +36,7 @@ import {
   contextOf,
   mmOfTask,
   processOf,
+  vmasIn,
   vmasOf,
 } from './inspect/objects.ts';
 import { isPresent, nonPresentKind } from './inspect/page-walk.ts';
@@ -53,7 +55,13 @@ const SHORT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     file: 'vm_file',
     refcnt: 'vm_refcnt',
   },
-  mm_struct: { users: 'mm_users', count: 'mm_count', lock: 'mmap_lock', id: 'mm_id' },
+  mm_struct: {
+    users: 'mm_users',
+    count: 'mm_count',
+    lock: 'mmap_lock',
+    mmap_sem: 'mmap_lock',
+    id: 'mm_id',
+  },
   anon_vma: { lock: 'rwsem' },
 };
 
@@ -86,12 +94,11 @@ const COMPUTED: Readonly<Record<string, Computed>> = {
   anon_vma: {
     vmas: (_machine, object) => {
       if (!anon_vma_cachep.isInstance(object)) return NULL_VALUE;
-      return listValue([...avcsIn(object)].map((avc) => objectValue(avc.vma)));
+      return list(vmasIn(object));
     },
     avcs: (_machine, object) =>
       anon_vma_cachep.isInstance(object) ? list(avcsIn(object)) : NULL_VALUE,
-    children: (_machine, object) =>
-      list(allAnonVmas().filter((av) => av.parent === object && av !== object)),
+    children: (_machine, object) => list(allAnonVmas().filter((av) => parentOf(av) === object)),
   },
 };
 

@@ -126,7 +126,7 @@ export interface AnonVmaNodeView {
   readonly refcount: number;
   readonly numChildren: number;
   readonly numActiveVmas: number;
-  /** VMAs in its interval tree, in the order a walk visits them. */
+  /** VMAs in its interval tree or on its list, in the order a walk visits them. */
   readonly vmas: readonly {
     readonly vma: Ref;
     readonly process: string;
@@ -136,7 +136,14 @@ export interface AnonVmaNodeView {
   readonly changed: readonly string[];
 }
 
+/** A counter of an anon_vma that the running kernel keeps, and what it is called. */
+export interface AnonVmaColumn {
+  readonly field: 'refcount' | 'numChildren' | 'numActiveVmas';
+  readonly title: string;
+}
+
 export interface AnonVmaView {
+  readonly columns: readonly AnonVmaColumn[];
   /** Forest in preorder. */
   readonly nodes: readonly AnonVmaNodeView[];
   /** Incidence matrix: rows are VMAs, columns anon_vmas (indices into `nodes`); a cell is an AVC. */

@@ -30,6 +30,13 @@ export interface lock_tree_node {
 export interface era_words {
   readonly mmap_lock: 'mmap_sem' | 'mmap_lock';
   readonly folio: 'page' | 'folio';
+  /** The lock of a file's mappings. */
+  readonly i_mmap?:
+    | 'i_shared_lock'
+    | 'i_shared_sem'
+    | 'i_mmap_lock'
+    | 'i_mmap_mutex'
+    | 'i_mmap_rwsem';
 }
 
 export interface kernel {

@@ -346,7 +346,12 @@ export class FakeSession implements SessionView {
         mark: column === 0 ? (marks[index] ?? 'none') : ('none' as const),
       })),
     }));
-    return { nodes, rows };
+    const columns = [
+      { field: 'refcount' as const, title: 'ref' },
+      { field: 'numChildren' as const, title: 'child' },
+      { field: 'numActiveVmas' as const, title: 'act' },
+    ];
+    return { columns, nodes, rows };
   }
 
   pageTables(): PageTablesView {

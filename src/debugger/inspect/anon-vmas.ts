@@ -1,12 +1,11 @@
 /**
- * The anon_vma forest: as a tree with the VMAs that a walk would visit, in its order, and as the
- * matrix VMA x anon_vma. The walk in progress is drawn in both.
+ * The anon_vma forest of kernels that have one: as a tree with the VMAs that a walk would visit, in its order,
+ * and as the matrix VMA x anon_vma. The walk in progress is drawn in both.
  */
 import { folio_nr_pages } from '../../linux/mm/large_folio.ts';
 import {
   type anon_vma,
   anon_vma_cachep,
-  type anon_vma_chain,
   mem_map,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
@@ -15,15 +14,16 @@ import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
 import type { AnonVmaNodeView, AnonVmaView, Ref, VisitMark } from '../view.ts';
 import type { Changes } from './changes.ts';
-import { ANON_VMA_FACTS, anonVmaFacts, rootOf } from './facts.ts';
+import { ANON_VMA_FACTS, anonVmaFacts } from './facts.ts';
+import { anonVmaColumns, locksIn, parentOf, rootOf } from './families.ts';
 import {
   alive,
   allAnonVmas,
-  avcsIn,
-  avcsOf,
+  anonVmasOf,
   liveOf,
   looking,
   pgoffRange,
+  vmasIn,
   vmasOf,
 } from './objects.ts';
 import { anonVmaOfPage } from './pages.ts';
@@ -51,9 +51,10 @@ export function anonVmasView(
     const order: anon_vma[] = [];
     for (const { av, last } of preorder(shown)) {
       order.push(av);
-      nodes.push(nodeView(av, last, marks, changes, holders.get(av.rwsem) ?? []));
+      const held = locksIn(av).flatMap((lock) => holders.get(lock) ?? []);
+      nodes.push(nodeView(av, last, marks, changes, held));
     }
-    return { nodes, rows: matrix(order, marks) };
+    return { columns: anonVmaColumns(), nodes, rows: matrix(order, marks) };
   });
 }
 
@@ -92,8 +93,8 @@ function preorder(avs: readonly anon_vma[]): readonly Placed[] {
   const shown = new Set(avs);
   const children = new Map<anon_vma | null, anon_vma[]>();
   for (const av of avs) {
-    const parent = av.parent;
-    const under = alive(parent) && parent !== av && shown.has(parent) ? parent : null;
+    const parent = parentOf(av);
+    const under = parent !== null && shown.has(parent) ? parent : null;
     children.set(under, [...(children.get(under) ?? []), av]);
   }
   const placed: Placed[] = [];
@@ -131,7 +132,7 @@ function walkMarks(walk: WalkRecord | null): Marks {
   return (vma, av) => marks.get(`${vma}/${av}`) ?? 'none';
 }
 
-/** The AVC that the interval tree gives after the newest visit: the walk has not been there yet. */
+/** The VMA that comes after the newest visit: the walk has not been there yet. */
 function nextVisit(
   walk: WalkRecord,
   newest: { readonly vma: number; readonly av: number } | null,
@@ -141,9 +142,7 @@ function nextVisit(
   if (serialOf(object) !== walk.anonVma.serial) return null;
   const pages = folio_nr_pages(mem_map.at(walk.pfn));
   let passed = newest === null;
-  for (const avc of avcsIn(object)) {
-    const vma: vm_area_struct | null = avc.vma;
-    if (!alive(vma)) continue;
+  for (const vma of vmasIn(object)) {
     if (!passed) {
       passed = serialOf(vma) === newest?.vma;
       continue;
@@ -164,9 +163,7 @@ function nodeView(
   holders: readonly Holder[],
 ): AnonVmaNodeView {
   const vmas: { vma: Ref; process: string; mark: VisitMark }[] = [];
-  for (const avc of avcsIn(av)) {
-    const vma: vm_area_struct | null = avc.vma;
-    if (!alive(vma)) continue;
+  for (const vma of vmasIn(av)) {
     const mark = marks(serialOf(vma), serialOf(av));
     vmas.push({ vma: vmaRef(vma), process: processOfVma(vma), mark });
   }
@@ -188,18 +185,15 @@ function matrix(order: readonly anon_vma[], marks: Marks): AnonVmaView['rows'] {
   const column = new Map(order.map((av, i) => [av, i]));
   const vmas = new Set<vm_area_struct>();
   for (const av of order) {
-    for (const avc of avcsIn(av)) {
-      const vma: vm_area_struct | null = avc.vma;
-      if (alive(vma) && vmas.size < MAX_ROWS) vmas.add(vma);
-    }
+    for (const vma of vmasIn(av)) if (vmas.size < MAX_ROWS) vmas.add(vma);
   }
   const sorted = [...vmas].sort(
     (a, b) => (a.vm_mm?.addr ?? 0) - (b.vm_mm?.addr ?? 0) || a.vm_start - b.vm_start,
   );
   return sorted.map((vma) => {
     const cells = new Array<Cell>(order.length).fill(NO_LINK);
-    for (const avc of avcsOf(vma)) {
-      const i = columnOf(avc, column);
+    for (const each of anonVmasOf(vma)) {
+      const i = column.get(each);
       if (i === undefined) continue;
       const av = order[i] as anon_vma;
       cells[i] = {
@@ -214,8 +208,3 @@ function matrix(order: readonly anon_vma[], marks: Marks): AnonVmaView['rows'] {
 type Cell = AnonVmaView['rows'][number]['cells'][number];
 
 const NO_LINK: Cell = { link: 'none', mark: 'none' };
-
-function columnOf(avc: anon_vma_chain, column: ReadonlyMap<anon_vma, number>): number | undefined {
-  const av: anon_vma | null = avc.anon_vma;
-  return alive(av) ? column.get(av) : undefined;
-}

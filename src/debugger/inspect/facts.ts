@@ -6,7 +6,7 @@ import {
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
 import { serialOf } from '../../sim/struct.ts';
-import { alive, avcsIn, vmasOf, word } from './objects.ts';
+import { alive, shapeNow, vmasIn, vmasOf, word } from './objects.ts';
 import { isPresent, nonPresentKind, visitLeaves } from './page-walk.ts';
 
 /** Names of the values of a VmaRow, which are fields of VmaView. */
@@ -77,6 +77,7 @@ function stateOf(av: anon_vma): number {
 
 /** Length of a VMA's chain. */
 function countLinks(vma: vm_area_struct): number {
+  if (shapeNow() === 'vma_list') return vma.anon_vma === null ? 0 : 1;
   const head = vma.anon_vma_chain;
   let links = 0;
   for (let at = word(head); at !== head && at > 0 && links < MAX_LINKS; at = word(at)) links++;
@@ -90,9 +91,9 @@ const MAX_LINKS = 1_000_000;
 export const ANON_VMA_FACTS = ['refcount', 'numChildren', 'numActiveVmas', 'vmas'] as const;
 
 export function anonVmaFacts(av: anon_vma): readonly number[] {
-  // Not only how many links but which: their addresses, folded.
+  // Not only how many VMAs but which: their addresses, folded.
   let links = 0;
-  for (const avc of avcsIn(av)) links = (links * 31 + avc.addr) % 0x1_0000_0000;
+  for (const vma of vmasIn(av)) links = (links * 31 + vma.addr) % 0x1_0000_0000;
   return [av.refcount, av.num_children, av.num_active_vmas, links];
 }
 
@@ -105,10 +106,4 @@ export function pageFacts(pfn: number): ReadonlyMap<string, number> {
     facts.set(name, typeof value === 'number' ? value : value === null ? -1 : value.pfn);
   }
   return facts;
-}
-
-/** Root of an anon_vma; of a half made one itself. */
-export function rootOf(av: anon_vma): anon_vma {
-  const root: anon_vma | null | undefined = av.root;
-  return alive(root) ? root : av;
 }

@@ -5,17 +5,28 @@
 import { vm_area_cachep } from '../../linux/mm_types.ts';
 import { type Obj, ownerOf, structOf } from '../../sim/struct.ts';
 import type { LockView } from '../view.ts';
+import { kernelNow } from './objects.ts';
 
 /** The object that contains a lock, or null for locks outside of structs. */
 export function lockOwner(lock: number): Obj | null {
   return lock > 0 ? (ownerOf(lock)?.object ?? null) : null;
 }
 
-/** lockdep-style class of a lock: `mm_struct.mmap_lock`. */
+/** lockdep-style class of a lock: `mm_struct.mmap_lock`, in the words of the running kernel's time. */
 export function lockClass(lock: number): string {
   const owner = lock > 0 ? ownerOf(lock) : null;
   if (owner === null) return 'lock';
-  return `${structOf(owner.object)?.name ?? '?'}.${owner.field.name}`;
+  return eraClass(`${structOf(owner.object)?.name ?? '?'}.${owner.field.name}`);
+}
+
+/** What the people of the running kernel's time called a lock class or a wait: `mm_struct.mmap_sem`, `page lock`. */
+export function eraClass(name: string): string {
+  const { words } = kernelNow();
+  if (words === undefined) return name;
+  return name
+    .replace('.mmap_lock', `.${words.mmap_lock}`)
+    .replace('.i_mmap_rwsem', `.${words.i_mmap ?? 'i_mmap_rwsem'}`)
+    .replace(/^folio\b/, words.folio);
 }
 
 /** What sort of lock a word is. */

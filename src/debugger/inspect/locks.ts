@@ -8,7 +8,7 @@ import type { Machine } from '../../sim/machine.ts';
 import type { sim_task } from '../../sim/task.ts';
 import type { LocksView, LockView, Ref } from '../view.ts';
 import type { LockIndex } from './lock-index.ts';
-import { lockClass, lockKind, lockOwner } from './lock-names.ts';
+import { eraClass, lockClass, lockKind, lockOwner } from './lock-names.ts';
 import { looking, vmasOf } from './objects.ts';
 import { lockRef } from './refs.ts';
 import { modeOf, waitOf } from './tasks.ts';
@@ -56,7 +56,7 @@ export function locksNow(machine: Machine): readonly LockView[] {
     if (wait === null) continue;
     const waiter: Taker = { task, mode: wait.mode };
     if (wait.isPage && wait.target !== null) {
-      at(wait.target, FOLIO_LOCK, 'page').waiters.push(waiter);
+      at(wait.target, eraClass(FOLIO_LOCK), 'page').waiters.push(waiter);
     } else if (wait.target !== null) word(wait.target.id).waiters.push(waiter);
     else if (wait.condition.startsWith('RCU')) {
       at(RCU, 'rcu_read_lock', 'rcu').waiters.push(waiter);
@@ -91,7 +91,9 @@ const FOLIO_LOCK = 'folio.PG_locked';
 
 function treeView(machine: Machine, locks: readonly LockView[]): LocksView['tree'] {
   const tree = (machine.config.kernel as Partial<kernel> | null)?.lock_tree ?? [];
-  return tree.map(({ depth, cls }) => {
+  return tree.map((node) => {
+    const { depth } = node;
+    const cls = eraClass(node.cls);
     const ofClass = locks.filter((lock) => lock.cls === cls);
     const holders = ofClass.flatMap((lock) => lock.holders);
     return { depth, cls, holders: holdersText(holders) };

@@ -10,7 +10,7 @@ import {
   vm_area_cachep,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
-import { alive, allMms, avcsIn, listEntries, pgoffRange, treeNodes, vmaAt } from './objects.ts';
+import { alive, allMms, listEntries, pgoffRange, treeNodes, vmaAt, vmasIn } from './objects.ts';
 import { isPresent, nonPresentKind, USER_END, visitLeaves } from './page-walk.ts';
 import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage, mappingObject } from './pages.ts';
 import { fileName, objectRef } from './refs.ts';
@@ -78,9 +78,8 @@ function viaItem(pfn: number, { mm, address }: Mapping): string {
   for (const link of listEntries(node.hlist)) {
     const item = itemOfLink(link);
     if (!alive(item) || item.address !== address || !alive(item.anon_vma)) continue;
-    for (const { vma } of avcsIn(item.anon_vma)) {
-      if (!alive(vma) || vma.vm_mm !== mm || address < vma.vm_start || address >= vma.vm_end)
-        continue;
+    for (const vma of vmasIn(item.anon_vma)) {
+      if (vma.vm_mm !== mm || address < vma.vm_start || address >= vma.vm_end) continue;
       return `ksm ${objectRef(item.anon_vma)?.label ?? ''}`;
     }
   }
@@ -88,9 +87,7 @@ function viaItem(pfn: number, { mm, address }: Mapping): string {
 }
 
 function visitsAnon(av: anon_vma, index: number, mapping: Mapping): boolean {
-  for (const avc of avcsIn(av)) {
-    if (alive(avc.vma) && reaches(avc.vma, index, mapping)) return true;
-  }
+  for (const vma of vmasIn(av)) if (reaches(vma, index, mapping)) return true;
   return false;
 }
 

@@ -5,6 +5,8 @@
  *
  * The kernel's own list and tree helpers may trust their input; these may not.
  */
+import type { kernel } from '../../linux/kernel.ts';
+import type { anon_rmap_ops } from '../../linux/mm/rmap/ops.ts';
 import {
   type anon_vma,
   anon_vma_cachep,
@@ -109,6 +111,8 @@ export function* treeNodes(root: number): Generator<number, void, void> {
 const vmaOfNode = vm_area_cachep.container('vm_rb');
 const avcOfNode = anon_vma_chain_cachep.container('rb');
 const avcOfEntry = anon_vma_chain_cachep.container('same_vma');
+const avcOfListed = anon_vma_chain_cachep.container('same_anon_vma');
+const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
 
 /** VMAs of an address space in address order. */
 export function* vmasOf(mm: mm_struct): Generator<vm_area_struct, void, void> {
@@ -131,8 +135,25 @@ export function vmaAt(mm: mm_struct, address: number): vm_area_struct | null {
   return null;
 }
 
+/** The running kernel; machines of tests may have none. */
+export function kernelNow(): Partial<kernel> {
+  return (activeMachine().config.kernel ?? {}) as Partial<kernel>;
+}
+
+/** What the objects of the running kernel's scheme look like. */
+export function shapeNow(): anon_rmap_ops['shape'] {
+  return kernelNow().anon_rmap?.shape ?? 'avc_tree';
+}
+
+/** Whether links (anon_vma_chain) lie between VMAs and anon_vmas in the running kernel. */
+function hasLinks(): boolean {
+  const shape = shapeNow();
+  return shape === 'avc_tree' || shape === 'avc_list';
+}
+
 /** Chain of a VMA, newest link first. */
 export function* avcsOf(vma: vm_area_struct): Generator<anon_vma_chain, void, void> {
+  if (!hasLinks()) return;
   for (const entry of listEntries(vma.anon_vma_chain)) {
     const avc = avcOfEntry(entry);
     if (!(avc instanceof Object) || !anon_vma_chain_cachep.isInstance(avc)) return;
@@ -140,11 +161,35 @@ export function* avcsOf(vma: vm_area_struct): Generator<anon_vma_chain, void, vo
   }
 }
 
-/** Links in the tree of an anon_vma, in the order in which a walk visits them. */
+/** Links in the tree or on the list of an anon_vma, in the order in which a walk visits them. */
 export function* avcsIn(av: anon_vma): Generator<anon_vma_chain, void, void> {
-  for (const node of treeNodes(av.rb_root)) {
-    const avc = avcOfNode(node);
+  if (!hasLinks()) return;
+  const onList = shapeNow() === 'avc_list';
+  const nodes = onList ? listEntries(av.head) : treeNodes(av.rb_root);
+  for (const node of nodes) {
+    const avc = onList ? avcOfListed(node) : avcOfNode(node);
     if (avc instanceof Object && anon_vma_chain_cachep.isInstance(avc)) yield avc;
+  }
+}
+
+/** VMAs that an anon_vma leads to, in the order in which a walk visits them. */
+export function* vmasIn(av: anon_vma): Generator<vm_area_struct, void, void> {
+  if (shapeNow() !== 'vma_list') {
+    for (const avc of avcsIn(av)) if (alive(avc.vma)) yield avc.vma;
+    return;
+  }
+  for (const entry of listEntries(av.head)) {
+    const vma = vmaOfEntry(entry);
+    if (vma instanceof Object && vm_area_cachep.isInstance(vma) && isLive(vma)) yield vma;
+  }
+}
+
+/** anon_vmas that a VMA is linked to, newest first. */
+export function* anonVmasOf(vma: vm_area_struct): Generator<anon_vma, void, void> {
+  if (hasLinks()) {
+    for (const avc of avcsOf(vma)) if (alive(avc.anon_vma)) yield avc.anon_vma;
+  } else if (shapeNow() === 'vma_list' && alive(vma.anon_vma)) {
+    yield vma.anon_vma;
   }
 }
 

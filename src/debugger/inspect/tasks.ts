@@ -5,7 +5,7 @@ import { siteInfo } from '../../sim/site.ts';
 import type { sim_task } from '../../sim/task.ts';
 import { conditionById } from '../../sim/wait.ts';
 import type { FrameView, HeldLockView, Ref, TaskView } from '../view.ts';
-import { lockClass } from './lock-names.ts';
+import { eraClass, lockClass } from './lock-names.ts';
 import { contextOf, looking, processOf } from './objects.ts';
 import { lockRef, pageRef, taskRef } from './refs.ts';
 import type { Selection } from './selection.ts';
@@ -77,7 +77,7 @@ export function waitOf(block: sim_task): Wait | null {
   const isPage = name.startsWith('folio');
   const isLock = /^(spinlock|mutex|rwsem|vma)/.test(name);
   return {
-    condition: name,
+    condition: eraClass(name),
     target: isPage ? pageRef(block.wait_at) : isLock ? lockRef(block.wait_at) : null,
     isPage,
     mode: name === 'rwsem read' ? 'read' : 'write',

@@ -53,7 +53,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     features: ['adjust_locks'],
     anon_rmap: anon_vma_ops,
     mm: classic_mm_2_6,
-    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' },
     object_bytes: { anon_vma: 24, vm_area_struct: 176, page: 56 },
     lock_tree: lock_tree_2_6_33,
   },

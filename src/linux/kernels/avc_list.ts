@@ -88,7 +88,7 @@ const since_3_0: readonly feature[] = [
   'add_rmap_anywhere',
 ];
 
-const words = { mmap_lock: 'mmap_sem', folio: 'page' } as const;
+const words = { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' } as const;
 const bytes_2_6_34 = { anon_vma: 24, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
 const bytes_2_6_36 = { anon_vma: 40, anon_vma_chain: 48, vm_area_struct: 184, page: 56 };
 const bytes_3_0 = { anon_vma: 64, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
@@ -141,7 +141,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     features: since_3_0,
     anon_rmap: anon_vma_mutex_ops,
     mm: classic_mm,
-    words,
+    words: { ...words, i_mmap: 'i_mmap_mutex' },
     object_bytes: bytes_3_0,
     lock_tree: lock_tree_3_0,
   },
@@ -150,7 +150,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     features: [...since_3_0, 'restore_under_ptl', 'moveto_tail'],
     anon_rmap: anon_vma_mutex_ops,
     mm: classic_mm,
-    words,
+    words: { ...words, i_mmap: 'i_mmap_mutex' },
     object_bytes: { ...bytes_3_0, page: 64 },
     lock_tree: lock_tree_3_0,
   },

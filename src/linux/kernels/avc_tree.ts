@@ -86,6 +86,7 @@ const v6_1: readonly feature[] = [...v5_19, 'two_counters', 'mprotect_writable',
 
 const common = { anon_rmap: anon_vma_tree_ops, mm: classic_mm, lock_tree: lock_tree_3_7 } as const;
 const sem = { mmap_lock: 'mmap_sem', folio: 'page' } as const;
+const file_mutex = { ...sem, i_mmap: 'i_mmap_mutex' } as const;
 const lock = { mmap_lock: 'mmap_lock', folio: 'page' } as const;
 
 export const avc_tree_kernels: Readonly<Record<string, preset>> = {
@@ -94,7 +95,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
     lock_tree: mutex_tree,
     title: 'anon_vma_chain in interval trees, a mutex in the root',
     features: v3_7,
-    words: sem,
+    words: file_mutex,
     object_bytes: { anon_vma: 64, anon_vma_chain: 64, vm_area_struct: 176, page: 64 },
   },
   'v3.7-limit': {
@@ -102,21 +103,21 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
     lock_tree: mutex_tree,
     title: 'v3.7 with chains of at most six links (Lespinasse, not merged)',
     features: [...v3_7, 'chain_limit'],
-    words: sem,
+    words: file_mutex,
     object_bytes: { anon_vma: 64, anon_vma_chain: 64, vm_area_struct: 176, page: 64 },
   },
   'v3.18': {
     ...common,
     title: 'anon_vma_chain in interval trees, a semaphore in the root',
     features: v3_18,
-    words: sem,
+    words: file_mutex,
     object_bytes: { anon_vma: 72, anon_vma_chain: 64, vm_area_struct: 184, page: 64 },
   },
   'root-only': {
     ...common,
     title: "v3.18 with every VMA in its root's tree (an argument, not a kernel)",
     features: [...v3_18, 'root_only'],
-    words: sem,
+    words: file_mutex,
     object_bytes: { anon_vma: 72, anon_vma_chain: 64, vm_area_struct: 184, page: 64 },
   },
   'v3.19': {

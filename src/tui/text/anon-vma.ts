@@ -1,4 +1,9 @@
-import type { AnonVmaNodeView, AnonVmaView, VisitMark } from '../../debugger/view.ts';
+import type {
+  AnonVmaColumn,
+  AnonVmaNodeView,
+  AnonVmaView,
+  VisitMark,
+} from '../../debugger/view.ts';
 import type { Glyphs } from '../glyphs.ts';
 import { count, sized, sizedLeft, widest } from './columns.ts';
 import {
@@ -29,7 +34,7 @@ export function anonVmaSheet(view: AnonVmaView, glyphs: Glyphs): Sheet {
     key: (index) => keyOf(view.nodes[index]),
     row: (index) => {
       const node = view.nodes[index];
-      return node ? nodeRow(node, nameWidth, glyphs) : { spans: [] };
+      return node ? nodeRow(node, view.columns, nameWidth, glyphs) : { spans: [] };
     },
   };
   const matrix = matrixBlock(view, glyphs);
@@ -42,7 +47,7 @@ export function anonVmaSheet(view: AnonVmaView, glyphs: Glyphs): Sheet {
     head:
       view.nodes.length === 0
         ? []
-        : [row([span(` ${sized('', nameWidth)} ref child act  vmas in walk order`, 'label')])],
+        : [row([span(` ${sized('', nameWidth)}${titles(view)}  vmas in walk order`, 'label')])],
     foot: walking ? [legend(glyphs)] : [],
   });
 }
@@ -64,7 +69,19 @@ function prefix(node: AnonVmaNodeView, glyphs: Glyphs): string {
   return text;
 }
 
-function nodeRow(node: AnonVmaNodeView, nameWidth: number, glyphs: Glyphs): Row {
+/** Characters of a counter, with the space before it. */
+const columnWidth = (column: AnonVmaColumn): number => Math.max(3, column.title.length) + 1;
+
+function titles(view: AnonVmaView): string {
+  return view.columns.map((each) => sizedLeft(each.title, columnWidth(each))).join('');
+}
+
+function nodeRow(
+  node: AnonVmaNodeView,
+  columns: readonly AnonVmaColumn[],
+  nameWidth: number,
+  glyphs: Glyphs,
+): Row {
   const branches = prefix(node, glyphs);
   const changed = (name: string): Role => (node.changed.includes(name) ? 'changed' : 'text');
   const counter = (width: number, value: number, field: string): Span[] => [
@@ -76,9 +93,7 @@ function nodeRow(node: AnonVmaNodeView, nameWidth: number, glyphs: Glyphs): Row 
   const spans: Span[] = [
     span(` ${branches}`, 'border'),
     span(sized(node.ref.label, nameWidth - branches.length), 'ref', node.ref),
-    ...counter(4, node.refcount, 'refcount'),
-    ...counter(6, node.numChildren, 'numChildren'),
-    ...counter(4, node.numActiveVmas, 'numActiveVmas'),
+    ...columns.flatMap((each) => counter(columnWidth(each), node[each.field], each.field)),
     span('  '),
   ];
   for (const { vma, process, mark } of node.vmas) {
