@@ -120,6 +120,7 @@ describe('locksView', () => {
         "anon_vma.rwsem rwsem write",
         "mm_struct.mmap_lock rwsem write",
         "ptdesc.ptl spinlock write",
+        "rcu_read_lock rcu read",
         "vm_area_struct.vm_refcnt vma write",
       ]
     `);
