@@ -104,6 +104,12 @@ function page(session: Session): void {
       `mapped by ${m.process} at ${hex(m.address)} ${m.pte} via ${m.via === '' ? 'nothing: no walk finds it' : m.via}`,
     );
   }
+  for (const item of page.items) {
+    session.print(
+      `ksm item of ${item.process || 'a process that is gone'} at ${hex(item.address)} by ${item.anonVma?.label ?? '?'}` +
+        `${item.stale ? ', stale' : ''}`,
+    );
+  }
 }
 
 function locks(session: Session): void {

@@ -208,6 +208,17 @@ export interface PageView {
     /** anon_vma through which a walk finds it; empty when no walk would. */
     readonly via: string;
   }[];
+  /** Of a KSM page: the addresses that ksmd merged into it, in the order of a walk. */
+  readonly items: readonly {
+    readonly ref: Ref | null;
+    /** Empty when the process has exited. */
+    readonly process: string;
+    readonly address: number;
+    /** Where the walk looks for mappings of the address. */
+    readonly anonVma: Ref | null;
+    /** The address maps something else now; the next pass frees the item. */
+    readonly stale: boolean;
+  }[];
 }
 
 /** A folio, a run of pages of a large one (`part`), a frame freed since the last stop, or a swap slot. */

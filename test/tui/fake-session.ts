@@ -398,6 +398,7 @@ export class FakeSession implements SessionView {
         pte: index === 0 ? 'migration' : 'PRESENT',
         via: index === 3 ? '' : anonRef(0).label,
       })),
+      items: [],
     };
   }
 

@@ -12,6 +12,7 @@ import { describeObject } from '../../sim/struct.ts';
 import type { PageRowView, PagesView } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { pageFlagNames } from './flags.ts';
+import { itemCount } from './ksm-items.ts';
 import { largeCounts } from './large-folios.ts';
 import { alive, looking, objectAt, processOf, word } from './objects.ts';
 import {
@@ -260,6 +261,8 @@ function notesOf(id: RowId, head: page, moving: number, extra: number): readonly
   if (id.kind === 'part') return notes;
   if (id.kind === 'freed') return ['freed'];
   if (folioOrder(id.at) > 0) notes.push(`entire ${largeCounts(id.at).entire}`);
+  const items = itemCount(id.at);
+  if (items > 0) notes.push(`items ${items}`);
   if (moving > 0) notes.push(`${moving} migrating`);
   if (inSwapCache(head)) notes.push(`swap slot ${head.private % 0x100_0000}`);
   const pins = Math.floor(extra / PIN);

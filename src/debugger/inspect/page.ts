@@ -6,6 +6,7 @@ import type { FieldView, PageView, Ref } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { pageFacts } from './facts.ts';
 import { pageFlagNames, pteBits } from './flags.ts';
+import { itemsOf } from './ksm-items.ts';
 import { mappingsOf, viaOf, vmaOfMapping } from './mappings.ts';
 import { looking, processOf } from './objects.ts';
 import { headOf, kindOfPage, mappingObject } from './pages.ts';
@@ -20,21 +21,25 @@ export function pageView(
 ): PageView | null {
   const pfn = selection.page;
   if (pfn < 0 || pfn >= machine.config.frames) return null;
-  return looking(machine, () => ({
-    ref: pageRef(pfn),
-    pfn,
-    fields: fieldViews(pfn, changes),
-    mappings: mappingsOf(pfn).map((mapping) => {
-      const vma = vmaOfMapping(mapping);
-      return {
-        process: processOf(mapping.mm),
-        vma: vma === null ? null : vmaRef(vma),
-        address: mapping.address,
-        pte: pteBits(mapping.pte),
-        via: viaOf(pfn, mapping),
-      };
-    }),
-  }));
+  return looking(machine, () => {
+    const mappings = mappingsOf(pfn);
+    return {
+      ref: pageRef(pfn),
+      pfn,
+      fields: fieldViews(pfn, changes),
+      mappings: mappings.map((mapping) => {
+        const vma = vmaOfMapping(mapping);
+        return {
+          process: processOf(mapping.mm),
+          vma: vma === null ? null : vmaRef(vma),
+          address: mapping.address,
+          pte: pteBits(mapping.pte),
+          via: viaOf(pfn, mapping),
+        };
+      }),
+      items: itemsOf(pfn, mappings),
+    };
+  });
 }
 
 function fieldViews(pfn: number, changes: Changes): readonly FieldView[] {

@@ -27,11 +27,37 @@ export function pageSheet(view: PageView | null, glyphs: Glyphs): Sheet {
     ),
   );
   const lost = view.mappings.filter((mapping) => mapping.via === '').length;
-  return sheet([block(fields, 'field'), block(mappingRows(view, glyphs), 'mapping')], {
+  const items = itemRows(view);
+  const blocks = [block(fields, 'field'), block(mappingRows(view, glyphs), 'mapping')];
+  return sheet(items.length === 0 ? blocks : [...blocks, block(items, 'item')], {
     subtitle: `${view.ref.label}, ${count(view.mappings.length, 'mapping')}${
       lost > 0 ? `, ${lost} not reachable` : ''
     }`,
   });
+}
+
+/** What ksmd merged into the page: a walk takes these from top to bottom. */
+function itemRows({ items }: PageView): Row[] {
+  if (items.length === 0) return [];
+  const processes = items.map(({ process }) => process || 'gone');
+  const processWidth = widest(processes, 4, 10);
+  return [
+    row([span(`   ${sized('of', processWidth)} ${sized('merged at', 12)} looked for by`, 'label')]),
+    ...items.map((item) =>
+      row(
+        [
+          span(
+            `   ${sized(item.process || 'gone', processWidth)}`,
+            item.process ? 'process' : 'dim',
+          ),
+          span(` ${address(item.address)} `, 'address'),
+          span(item.anonVma?.label ?? '?', 'ref', item.anonVma),
+          span(item.stale ? '  stale' : '', 'dim'),
+        ],
+        item.ref,
+      ),
+    ),
+  ];
 }
 
 function mappingRows(view: PageView, glyphs: Glyphs): Row[] {

@@ -331,6 +331,26 @@ describe('pageSheet', () => {
   });
 });
 
+describe('pageSheet of a KSM page', () => {
+  it('lists the items in the order of a walk', () => {
+    const page = session.page();
+    const [mapping] = page.mappings;
+    const item = { ref: null, anonVma: page.ref, address: mapping?.address ?? 0 };
+    const items = [
+      { ...item, process: 'B', stale: false },
+      { ...item, process: '', stale: true },
+    ];
+    const sheet = pageSheet({ ...page, fields: [], mappings: [], items }, UNICODE);
+    expect(drawing(sheet)).toMatchInlineSnapshot(`
+      "= page 1f3, 0 mappings
+       mapped nowhere
+         of   merged at    looked for by
+         B    7f0000002000 page 1f3
+         gone 7f0000002000 page 1f3  stale"
+    `);
+  });
+});
+
 describe('locksSheet', () => {
   it('shows holders, waiters, the documented tree and the order seen', () => {
     expect(drawing(locksSheet(session.locks(), UNICODE))).toMatchInlineSnapshot(`
