@@ -3,6 +3,7 @@ import type { lock_tree_node } from '../kernel.ts';
 import { classic_mm_2_6 } from '../mm/classic/engine.ts';
 import { early26_mm } from '../mm/early26/engine.ts';
 import { anon_vma_ops } from '../mm/rmap/anon_vma.ts';
+import { anon_vma_aa_ops } from '../mm/rmap/anon_vma_aa.ts';
 import { anon_vma_maplock_ops } from '../mm/rmap/anon_vma_maplock.ts';
 import type { preset } from './preset.ts';
 
@@ -31,6 +32,22 @@ const lock_tree_2_6_7: readonly lock_tree_node[] = [
 ];
 
 export const anon_vma_kernels: Readonly<Record<string, preset>> = {
+  'v2.6.5-aa': {
+    title: 'anon_vma as Andrea Arcangeli wrote it, with mprotect() merging mappings of files',
+    features: [
+      'maybe_mkwrite',
+      'anon_pgoff',
+      'vma_lock_by_scheme',
+      'mprotect_merges_files',
+      'mremap_no_merge',
+      'unmap_ignores_young',
+    ],
+    anon_rmap: anon_vma_aa_ops,
+    mm: early26_mm,
+    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    object_bytes: { anon_vma: 24, vm_area_struct: 184, page: 56 },
+    lock_tree: lock_tree_2_6_7,
+  },
   'v2.6.7': {
     title: 'anon_vma as merged: PG_anon, map count under PG_maplock',
     features: [

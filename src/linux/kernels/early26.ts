@@ -17,6 +17,15 @@ export const early26_features = {
   unmap_checks_pin: 'try_to_unmap() leaves a page that somebody else has a reference of (2.6.7)',
   count_outside_lock:
     "exit_rmap() reads the count of the family's head without its lock: first posting of anonmm, March 2004",
+  mprotect_merges_files:
+    'mprotect() merges any two VMAs that fit, those of files too, and new VMAs join the anon_vma of a neighbour (-aa, April 2004)',
+  mremap_no_merge: 'mremap() makes a VMA of its own at the destination (-aa)',
+  unmap_ignores_young:
+    'try_to_unmap() does not look whether an entry was used since page_referenced() (-aa)',
+  extend_locks:
+    'mprotect() moves the start of a VMA under the lock of its anon_vma (-aa, later in April 2004)',
+  extend_links:
+    'mprotect() links a VMA that takes over pages to their anon_vma (-aa, 17 June 2004)',
   vma_adjust: 'vma_merge() with its eight cases and vma_adjust(), for any mapping (2.6.7)',
   links_importer: 'vma_adjust() links a VMA that takes over pages to their anon_vma (2.6.8)',
   prepare_locks_adopted:

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
-import { mmOfTask } from '../../../src/linux/describe.ts';
+import { mmOfTask, vmasOf } from '../../../src/linux/describe.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
 import { lookupPte, pte_is_swap_entry, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
 import { anonmm_cachep, pte_chain_cachep } from '../../../src/linux/mm/rmap/early_types.ts';
@@ -288,4 +288,101 @@ function exitDuringAdoption(patches: readonly string[]): Set<string> {
 test('2.6.7 adopts an anon_vma without its lock: its list can break; 2.6.8 takes the lock', () => {
   expect(exitDuringAdoption(['prepare_locks_adopted'])).toEqual(new Set());
   expect(exitDuringAdoption([])).toContain('anon-vma-linkage');
+});
+
+/**
+ * R-G4-3: [0, 4) read-only, [4, 8) writable with a page at its end; mprotect() makes [4, 6) read-only, and the start of
+ * the second VMA moves. At each statement of that a walk looks for the page. How often it looked elsewhere, or nowhere.
+ */
+function missedDuringExtend(patches: readonly string[]): number {
+  let missed = 0;
+  for (let steps = 1; ; steps++) {
+    const { m, a, kernel } = boot('v2.6.5-aa', patches);
+    call(m, a, 'mmap', [AT, 8 * PAGE, 3, 0x32, -1, 0]);
+    call(m, a, 'mprotect', [AT, 4 * PAGE, 1]);
+    const page = AT + 7 * PAGE;
+    call(m, a, 'store', [page, 1]);
+    call(m, kernel, 'settle');
+    begin(m, a, 'mprotect', [AT + 4 * PAGE, 2 * PAGE, 1]);
+    if (m.run(a, steps, null) === 'done') return missed;
+    const from = cpu.event_count;
+    begin(m, kernel, 'referenced', [a, page]);
+    // Whoever must wait for a lock lets the other one go on.
+    for (let turn = 0; turn < 4; turn++) {
+      for (const task of [kernel, a]) if (m.enabled(task)) m.run(task, ENDLESS, null);
+    }
+    const looked = [];
+    for (let n = from; n < cpu.event_count; n++) {
+      const event = eventAt(n);
+      if (event.type.name === 'rmap:walk_visit') {
+        looked.push(event.values[event.type.fields.findIndex((f) => f.name === 'address')]);
+      }
+    }
+    if (!looked.includes(page)) missed++;
+  }
+}
+
+describe('v2.6.5-aa', () => {
+  test('mprotect() moves the start of a VMA without its lock: a walk looks at a wrong place', () => {
+    expect(missedDuringExtend([])).toBeGreaterThan(0);
+    expect(missedDuringExtend(['extend_locks'])).toBe(0);
+  });
+
+  test('the VMA that mprotect() extends does not get the anon_vma of what it takes over', () => {
+    const take = (patches: readonly string[]): World => {
+      const world = boot('v2.6.5-aa', patches);
+      const { m, a } = world;
+      call(m, a, 'mmap', [AT, 8 * PAGE, 3, 0x32, -1, 0]);
+      call(m, a, 'mprotect', [AT, 4 * PAGE, 1]);
+      call(m, a, 'store', [AT + 4 * PAGE, 1, 4 * PAGE]);
+      call(m, a, 'mprotect', [AT + 4 * PAGE, 2 * PAGE, 1]);
+      return world;
+    };
+    const kinds = judge(take([]).m, 'operation-end').map((v) => v.kind);
+    expect(new Set(kinds)).toEqual(new Set(['anon-page-without-anon-vma', 'rmap-unreachable']));
+    expect(judge(take(['extend_links']).m, 'operation-end')).toEqual([]);
+  });
+
+  test('mprotect() merges mappings of a file; 2.6.0 does not', () => {
+    const mapped = (kernel: string): number => {
+      const { m, a } = boot(kernel);
+      call(m, a, 'munmap', [AT, 4 * PAGE]);
+      const fd = call(m, a, 'open', ['/tmp/file', 0x42], { size: 8 * PAGE });
+      call(m, a, 'mmap', [AT, 4 * PAGE, 1, 0x12, fd, 0]);
+      call(m, a, 'mprotect', [AT + PAGE, PAGE, 3]);
+      call(m, a, 'mprotect', [AT + PAGE, PAGE, 7]);
+      call(m, a, 'mprotect', [AT + 2 * PAGE, PAGE, 7]);
+      return (mmOfTask(m, a) as mm_struct).map_count;
+    };
+    // [0] [1] [2] [3]: the two in the middle differ in VM_ACCOUNT until the second one is writable too.
+    expect(mapped('v2.6.0')).toBe(4);
+    expect(mapped('v2.6.5-aa')).toBe(3);
+  });
+
+  test('a new mapping beside one that differs in protection joins its anon_vma', () => {
+    const { m, a } = boot('v2.6.5-aa');
+    call(m, a, 'store', [AT, 1]);
+    call(m, a, 'mmap', [AT + 4 * PAGE, PAGE, 7, 0x32, -1, 0]);
+    const [first, second] = vmasOf(mmOfTask(m, a) as mm_struct);
+    expect(second?.anon_vma).toBe(first?.anon_vma);
+    call(m, a, 'mprotect', [AT + 4 * PAGE, PAGE, 3]);
+    expect((mmOfTask(m, a) as mm_struct).map_count).toBe(1);
+    expect(judge(m, 'operation-end')).toEqual([]);
+  });
+
+  test('two threads that fault a new VMA can put it on two lists', () => {
+    const kinds = new Set<string>();
+    for (let steps = 1; ; steps++) {
+      const { m, a } = boot('v2.6.5-aa');
+      const thread = call(m, a, 'thread');
+      begin(m, a, 'store', [AT, 1]);
+      if (m.run(a, steps, null) === 'done') break;
+      begin(m, thread, 'store', [AT + PAGE, 1]);
+      for (let turn = 0; turn < 4; turn++) {
+        for (const task of [thread, a]) if (m.enabled(task)) m.run(task, ENDLESS, null);
+      }
+      for (const { kind } of [...m.findings(), ...judge(m, 'operation-end')]) kinds.add(kind);
+    }
+    expect(kinds).toContain('rmap-unreachable');
+  });
 });

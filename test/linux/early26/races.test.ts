@@ -38,6 +38,7 @@ const fixes = ['links_importer', 'prepare_locks_adopted'];
 const kernels: readonly (readonly [string, readonly string[]])[] = [
   ['v2.6.0', []],
   ['v2.6.6-anonmm', []],
+  ['v2.6.5-aa', ['extend_links', 'extend_locks']],
   ['v2.6.7', fixes],
 ];
 

@@ -91,6 +91,7 @@ import {
 import { copy_page_range } from './copy_page_range.ts';
 import { hooks } from './hooks.ts';
 import { lockVma, unlockVma } from './vma.ts';
+import type { anon_vma_cache } from './vma_aa.ts';
 import { linkVma, mergeNew, splitVma } from './vma_change.ts';
 import { vmaAfter } from './vma_place.ts';
 import { unaccount, unmap_vmas } from './zap.ts';
@@ -336,9 +337,10 @@ function* mapRegion(
   }
   const prev = prevOf(mm, addr);
   const end = addr + len;
+  const cache: anon_vma_cache = { anon_vma: null };
   let merged: vm_area_struct | null = null;
   if (file === null && (vm_flags & VM_SHARED) === 0) {
-    merged = yield* mergeNew(mm, prev, addr, end, vm_flags, null, pgoff);
+    merged = yield* mergeNew(mm, prev, addr, end, vm_flags, null, pgoff, cache);
   }
   if (merged === null) {
     const vma = makeVma(mm, file, addr, len, vm_flags, pgoff);
@@ -349,9 +351,10 @@ function* mapRegion(
       return vma;
     }
     if (file !== null) {
-      merged = yield* mergeNew(mm, prev, addr, end, vma.vm_flags, file, pgoff);
+      merged = yield* mergeNew(mm, prev, addr, end, vma.vm_flags, file, pgoff, cache);
     }
     if (merged === null) {
+      vma.anon_vma = cache.anon_vma;
       yield* linkVma(mm, vma);
       trace_vma_map({ vma, start: addr, end, flags: vm_flags });
     } else {
@@ -467,13 +470,15 @@ export function* do_brk(addr: number, length: number): K<number> {
   }
   const pgoff = has('anon_pgoff') ? addr / PAGE_SIZE : 0;
   const prev = prevOf(mm, addr);
-  const merged = yield* mergeNew(mm, prev, addr, addr + len, flags, null, pgoff);
+  const cache: anon_vma_cache = { anon_vma: null };
+  const merged = yield* mergeNew(mm, prev, addr, addr + len, flags, null, pgoff, cache);
   if (merged === null) {
     const vma = makeVma(mm, null, addr, len, flags, pgoff);
     if (typeof vma === 'number') {
       vm_unacct_memory(len / PAGE_SIZE);
       return -ENOMEM;
     }
+    vma.anon_vma = cache.anon_vma;
     yield* linkVma(mm, vma);
     trace_vma_map({ vma, start: addr, end: addr + len, flags });
   }

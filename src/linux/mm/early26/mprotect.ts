@@ -1,6 +1,6 @@
 /**
  * mm/mprotect.c v2.6.0 to v2.6.7: mprotect(2). Up to v2.6.6 only private anonymous VMAs merge: each with the one before
- * it, and in the end with the one after the range; then vma_merge() decides. Lock tree: mmap_sem (write) -> page_table_lock. Fidelity: dup.
+ * it, and in the end with the one after the range; in -aa those of files, too; then vma_merge() decides. Lock tree: mmap_sem (write) -> page_table_lock. Fidelity: dup.
  */
 import type { K } from '../../../sim/wait.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
@@ -51,6 +51,7 @@ import {
 import { security_vm_enough_memory_mm, vm_stat_account, vm_unacct_memory } from '../util.ts';
 import { find_vma, vmaTreeNext, vmaTreePrev } from '../vma_tree.ts';
 import { absorbVma, can_vma_merge, isPlainAnon, lockVma, unlockVma } from './vma.ts';
+import { mprotect_attempt_merge_aa, mprotect_attempt_merge_final } from './vma_aa.ts';
 import { vma_merge } from './vma_adjust.ts';
 import { splitVma } from './vma_change.ts';
 import { placeAgain } from './vma_place.ts';
@@ -181,7 +182,9 @@ export function* mprotect_fixup(
     const { anon_vma, vm_file } = vma;
     merged = yield* vma_merge(mm, prev, start, end, newflags, anon_vma, vm_file, pgoff);
   } else if (start === vma.vm_start) {
-    const absorbed = yield* mprotect_attempt_merge(vma, prev, end, newflags);
+    const absorbed = has('mprotect_merges_files')
+      ? yield* mprotect_attempt_merge_aa(vma, prev, end, newflags)
+      : yield* mprotect_attempt_merge(vma, prev, end, newflags);
     merged = absorbed ? prev : null;
   }
   if (merged === null && start !== vma.vm_start) {
@@ -257,7 +260,11 @@ function* fixupRange(first: vm_area_struct, start: number, end: number, prot: nu
       }
       next = vmaTreeNext(result);
     } else if (last) {
-      yield* mergeFinal(result);
+      if (has('mprotect_merges_files')) {
+        yield* mprotect_attempt_merge_final(result);
+      } else {
+        yield* mergeFinal(result);
+      }
       return 0;
     }
     vma = next;

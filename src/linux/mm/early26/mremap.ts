@@ -163,7 +163,7 @@ function* extendNeighbour(vma: vm_area_struct, new_addr: number, new_len: number
   const mm = vma.vm_mm as mm_struct;
   const prev = prevOf(mm, new_addr);
   const next = find_vma(mm, new_addr);
-  if (!isPlainAnon(vma)) {
+  if (!isPlainAnon(vma) || has('mremap_no_merge')) {
     return { vma, new_vma: null };
   }
   if (prev !== null && prev.vm_end === new_addr && can_vma_merge(prev, vma.vm_flags)) {
@@ -220,6 +220,7 @@ function* movePagesFirst(
     fresh.vm_ops = vma.vm_ops;
     fresh.vm_file = vma.vm_file;
     fresh.vm_private_data = vma.vm_private_data;
+    fresh.anon_vma = vma.anon_vma;
     fresh.vm_start = new_addr;
     fresh.vm_end = new_addr + new_len;
     fresh.vm_pgoff = vma.vm_pgoff + (addr - vma.vm_start) / PAGE_SIZE;
@@ -363,13 +364,14 @@ function* moveVmaFirst(
 /** The end of a VMA moves up, up to v2.6.6. */
 function* growInPlace(vma: vm_area_struct, end: number): K {
   const mapping = vma_mapping(vma);
+  const mm = vma.vm_mm as mm_struct;
   yield* lockShared(mapping);
-  yield* lockVma(vma);
+  yield* spin_lock(mm.page_table_lock);
   liftFile(vma);
   vma.vm_end = end;
-  placeAgain(vma.vm_mm as mm_struct, vma);
+  placeAgain(mm, vma);
   putFile(vma);
-  unlockVma(vma);
+  spin_unlock(mm.page_table_lock);
   unlockShared(mapping);
 }
 
@@ -431,7 +433,8 @@ function* do_mremap(
   new_addr: number,
 ): K<number> {
   const mm = current_mm();
-  const later = has('mremap_links_first');
+  // 2.6.4
+  const later = has('mremap_links_first') || has('mremap_no_merge');
   if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE)) !== 0 || offset_in_page(addr) !== 0) {
     return -EINVAL;
   }

@@ -207,7 +207,7 @@ export function* vma_merge(
 export function* absorbVma(mm: mm_struct, prev: vm_area_struct, vma: vm_area_struct): K {
   const mapping = vma_mapping(prev);
   yield* lockShared(mapping);
-  yield* lockVma(prev.anon_vma === null ? vma : prev);
+  yield* lockVma(prev);
   const { vm_start, vm_end } = vma;
   liftFile(prev);
   prev.vm_end = vm_end;
@@ -217,11 +217,8 @@ export function* absorbVma(mm: mm_struct, prev: vm_area_struct, vma: vm_area_str
     __remove_shared_vm_struct(vma, mapping);
     putFile(prev);
   }
-  unlockVma(prev.anon_vma === null ? vma : prev);
+  unlockVma(prev);
   unlockShared(mapping);
-  yield* hooks().rmap_lock_vma(vma);
-  hooks().rmap_absorb_vma(prev, vma);
-  hooks().rmap_unlock_vma(vma);
   if (vma.vm_file !== null) {
     fput(vma.vm_file);
   }

@@ -161,7 +161,8 @@ export function* try_to_unmap_one(
     return SWAP_AGAIN;
   }
   const entry = ptep_get(pte);
-  if ((vma.vm_flags & VM_LOCKED) !== 0 || pte_young(entry)) {
+  const used = pte_young(entry) && !has('unmap_ignores_young');
+  if ((vma.vm_flags & VM_LOCKED) !== 0 || used) {
     if ((vma.vm_flags & VM_LOCKED) === 0) {
       set_pte_at(mm, address, pte, pte_mkold(entry));
     }
