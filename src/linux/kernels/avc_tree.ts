@@ -1,7 +1,7 @@
 /** v3.7 to v6.1: anon_vma_chain in interval trees, on the classic memory manager. */
 import type { feature, lock_tree_node } from '../kernel.ts';
-import { classic_mm } from '../mm/classic/engine.ts';
 import { exclusive_mm } from '../mm/classic/exclusive.ts';
+import { mm_3_7, mm_3_18, mm_3_19 } from '../mm/classic/later.ts';
 import { anon_vma_tree_ops } from '../mm/rmap/anon_vma_tree.ts';
 import { mended_in_2_6_34 } from './avc_list.ts';
 import type { preset } from './preset.ts';
@@ -28,6 +28,7 @@ export const avc_tree_features = {
   unlink_clears: 'unlink_anon_vmas() resets vma->anon_vma (5.12)',
   two_counters: 'children and VMAs of an anon_vma are counted apart (6.0, CVE-2022-42703)',
   mprotect_writable: 'mprotect() makes entries writable that a write fault would only allow (6.0)',
+  mremap_merges: 'a mapping that grows in place merges with the next one (6.0)',
   case6_at_once: 'vma_adjust() removes both VMAs of case 6 in one go (6.1)',
 } as const;
 
@@ -82,9 +83,15 @@ const v5_19: readonly feature[] = [
   'import_from_second',
   'unlink_clears',
 ];
-const v6_1: readonly feature[] = [...v5_19, 'two_counters', 'mprotect_writable', 'case6_at_once'];
+const v6_1: readonly feature[] = [
+  ...v5_19,
+  'two_counters',
+  'mprotect_writable',
+  'mremap_merges',
+  'case6_at_once',
+];
 
-const common = { anon_rmap: anon_vma_tree_ops, mm: classic_mm, lock_tree: lock_tree_3_7 } as const;
+const common = { anon_rmap: anon_vma_tree_ops, lock_tree: lock_tree_3_7 } as const;
 const sem = { mmap_lock: 'mmap_sem', folio: 'page' } as const;
 const file_mutex = { ...sem, i_mmap: 'i_mmap_mutex' } as const;
 const lock = { mmap_lock: 'mmap_lock', folio: 'page' } as const;
@@ -92,6 +99,7 @@ const lock = { mmap_lock: 'mmap_lock', folio: 'page' } as const;
 export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   'v3.7': {
     ...common,
+    mm: mm_3_7,
     lock_tree: mutex_tree,
     title: 'anon_vma_chain in interval trees, a mutex in the root',
     features: v3_7,
@@ -100,6 +108,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v3.7-limit': {
     ...common,
+    mm: mm_3_7,
     lock_tree: mutex_tree,
     title: 'v3.7 with chains of at most six links (Lespinasse, not merged)',
     features: [...v3_7, 'chain_limit'],
@@ -108,6 +117,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v3.18': {
     ...common,
+    mm: mm_3_18,
     title: 'anon_vma_chain in interval trees, a semaphore in the root',
     features: v3_18,
     words: file_mutex,
@@ -115,6 +125,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'root-only': {
     ...common,
+    mm: mm_3_18,
     title: "v3.18 with every VMA in its root's tree (an argument, not a kernel)",
     features: [...v3_18, 'root_only'],
     words: file_mutex,
@@ -122,6 +133,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   },
   'v3.19': {
     ...common,
+    mm: mm_3_19,
     title: 'anon_vmas of the dead are reused by degree',
     features: v3_19,
     words: sem,

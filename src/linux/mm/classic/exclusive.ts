@@ -10,15 +10,22 @@ import { reclaimAt, referencedAt } from '../vmscan.ts';
 import { classic_mm } from './engine.ts';
 import { classic_exec } from './exec.ts';
 import { do_user_addr_fault } from './fault_retry.ts';
+import { missing_3_19 } from './later.ts';
+import { sys_mremap } from './mremap_dontunmap.ts';
+
+const { clone3: _clone3, ...missing } = missing_3_19;
+const unbuilt = 'the simulator does not have it for this kernel yet';
 
 export const exclusive_mm: mm_ops = {
   ...classic_mm,
   name: 'classic, with exclusive pages',
   reuse: 'anon_exclusive',
   exec: { ...classic_exec, get_arg_page },
+  mremap: sys_mremap,
   do_user_addr_fault,
   copy_page_range,
   reclaimAt,
   referencedAt,
   migrateAt,
+  missing: { ...missing, mlock2: unbuilt, pkey_mprotect: unbuilt },
 };

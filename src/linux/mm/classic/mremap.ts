@@ -32,6 +32,8 @@ import {
   mm_find_pmd,
   pgd_offset,
   pmd_alloc,
+  pmd_none,
+  pmdp_get,
   pte_alloc,
   pte_none,
   pte_offset_map,
@@ -59,6 +61,12 @@ import { copy_vma, vma_adjust } from './vma_adjust.ts';
 
 /** LATENCY_LIMIT: bytes moved under one hold of the locks. */
 const LATENCY_LIMIT = 64 * PAGE_SIZE;
+
+/** mm/mremap.c: get_old_pmd() v2.6.34. 0: no table there. */
+function get_old_pmd(mm: mm_struct, addr: number): pte_ptr {
+  const pmd = mm_find_pmd(mm, addr);
+  return pmd === 0 || pmd_none(pmdp_get(pmd)) ? 0 : pmd;
+}
 
 /** mm/mremap.c: alloc_new_pmd() v2.6.34. 0: no memory. */
 function* alloc_new_pmd(mm: mm_struct, addr: number): K<pte_ptr> {
@@ -139,7 +147,7 @@ export function* move_page_tables(
   let new_addr = new_start;
   while (old_addr < old_end) {
     let extent = Math.min(next_pmd(old_addr), old_end) - old_addr;
-    const old_pmd = mm_find_pmd(mm, old_addr);
+    const old_pmd = get_old_pmd(mm, old_addr);
     if (old_pmd !== 0) {
       const new_pmd = yield* alloc_new_pmd(mm, new_addr);
       if (new_pmd === 0) {
@@ -296,7 +304,7 @@ function* mremap_to(addr: number, length: number, new_addr: number, new_len: num
 }
 
 /** mm/mremap.c: vma_expandable() v2.6.34. */
-function vma_expandable(vma: vm_area_struct, delta: number): boolean {
+export function vma_expandable(vma: vm_area_struct, delta: number): boolean {
   const end = vma.vm_end + delta;
   const next = vmaTreeNext(vma);
   if (next !== null && next.vm_start < end) {
