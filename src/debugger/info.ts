@@ -6,6 +6,9 @@ import type { CostView, PageRowView, Spread, WalkCost, WalkView } from './view.t
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
 
+/** Walks of kernels without a reverse map, which begin at no object. */
+const isScan = (walk: WalkView): boolean => walk.purpose === 'scan' || walk.purpose === 'swap_out';
+
 function vmas(session: Session): void {
   for (const mm of session.mms()) {
     const plural = mm.mapCount === 1 ? '' : 's';
@@ -137,7 +140,7 @@ function tasks(session: Session): void {
 /** One walk: a line per visit and its cost. */
 export function walkLines(walk: WalkView): string[] {
   const lines = [
-    `walk ${walk.id}: ${walk.purpose} by ${walk.task} of ${walk.page.label} through ${walk.anonVma?.label ?? 'a file'}`,
+    `walk ${walk.id}: ${walk.purpose} by ${walk.task} of ${walk.page.label} through ${walk.anonVma?.label ?? (isScan(walk) ? 'all address spaces' : 'a file')}`,
   ];
   for (const v of walk.visits) {
     lines.push(

@@ -3,23 +3,20 @@
  * and as the matrix VMA x anon_vma. The walk in progress is drawn in both.
  */
 import { folio_nr_pages } from '../../linux/mm/large_folio.ts';
-import {
-  type anon_vma,
-  anon_vma_cachep,
-  mem_map,
-  type vm_area_struct,
-} from '../../linux/mm_types.ts';
+import { type anon_vma, mem_map, type vm_area_struct } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
 import type { AnonVmaNodeView, AnonVmaView, Ref, VisitMark } from '../view.ts';
 import type { Changes } from './changes.ts';
 import { ANON_VMA_FACTS, anonVmaFacts } from './facts.ts';
-import { anonVmaColumns, locksIn, parentOf, rootOf } from './families.ts';
+import { anonVmaColumns, locksIn, parentOf, rootOf, usersOf } from './families.ts';
 import {
   alive,
   allAnonVmas,
+  anchors,
   anonVmasOf,
+  isAnchor,
   liveOf,
   looking,
   pgoffRange,
@@ -60,9 +57,9 @@ export function anonVmasView(
 
 /** All of them, oldest first; when there are too many, the families that the selection is about. */
 function choose(machine: Machine, selection: Selection, max: number): readonly anon_vma[] {
-  if (anon_vma_cachep.live() <= max) return allAnonVmas();
+  if (anchors().live() <= max) return allAnonVmas();
   const families = new Map<anon_vma, anon_vma[]>();
-  const selected = resolveAs(machine, selection.anonVma, anon_vma_cachep);
+  const selected = resolveAs(machine, selection.anonVma, anchors());
   if (selected !== null) families.set(rootOf(selected), []);
   const ofPage = selection.page < 0 ? null : anonVmaOfPage(selection.page);
   if (alive(ofPage)) families.set(rootOf(ofPage), []);
@@ -74,7 +71,7 @@ function choose(machine: Machine, selection: Selection, max: number): readonly a
       if (alive(av) && !families.has(rootOf(av))) families.set(rootOf(av), []);
     }
   }
-  for (const av of liveOf(anon_vma_cachep)) {
+  for (const av of liveOf(anchors())) {
     const family = families.get(rootOf(av));
     if (family !== undefined && family.length <= max) family.push(av);
   }
@@ -138,7 +135,7 @@ function nextVisit(
   newest: { readonly vma: number; readonly av: number } | null,
 ): string | null {
   const object = (cpu.handles[walk.anonVma.addr / 16] ?? null) as anon_vma | null;
-  if (!alive(object) || !anon_vma_cachep.isInstance(object)) return null;
+  if (!alive(object) || !isAnchor(object)) return null;
   if (serialOf(object) !== walk.anonVma.serial) return null;
   const pages = folio_nr_pages(mem_map.at(walk.pfn));
   let passed = newest === null;
@@ -171,9 +168,9 @@ function nodeView(
     ref: objectRef(av) as Ref,
     depth: last.length - 1,
     last,
-    refcount: av.refcount,
-    numChildren: av.num_children,
-    numActiveVmas: av.num_active_vmas,
+    refcount: usersOf(av),
+    numChildren: av.num_children ?? 0,
+    numActiveVmas: av.num_active_vmas ?? 0,
     vmas,
     lockedBy: holders.map(({ task, mode }) => `${mode === 'write' ? 'W' : 'R'}:${task}`).join(' '),
     changed: changes.anonVma(serialOf(av), anonVmaFacts(av), ANON_VMA_FACTS),

@@ -3,13 +3,13 @@
  * leaves the next one, builders compare what they show with that. Only what the selection shows is
  * remembered: the VMAs of one address space, the anon_vmas, one page, one stretch of page table.
  */
-import { anon_vma_cachep, type mm_struct } from '../../linux/mm_types.ts';
+import type { mm_struct } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
 import type { VmaView } from '../view.ts';
 import { anonVmaFacts, pageFacts, sameFacts, VMA_FACTS, type VmaRow, vmaRows } from './facts.ts';
-import { allAnonVmas, looking } from './objects.ts';
+import { allAnonVmas, anchors, looking } from './objects.ts';
 import { type PageFacts, takePageFacts } from './page-index.ts';
 import { levelsOf } from './page-walk.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
@@ -76,7 +76,7 @@ export class Changes {
     const vmas = new Map<number, readonly number[]>();
     if (mm !== null) for (const { serial, facts } of vmaRows(mm)) vmas.set(serial, facts);
     const anonVmas = new Map<number, readonly number[]>();
-    if (anon_vma_cachep.live() <= MAX_ANON_VMAS) {
+    if (anchors().live() <= MAX_ANON_VMAS) {
       for (const av of allAnonVmas()) anonVmas.set(serialOf(av), anonVmaFacts(av));
     }
     const table = tableLookedAt(mm, selection.address);

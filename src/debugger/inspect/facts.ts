@@ -6,6 +6,7 @@ import {
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
 import { serialOf } from '../../sim/struct.ts';
+import { usersOf } from './families.ts';
 import { alive, shapeNow, vmasIn, vmasOf, word } from './objects.ts';
 import { isPresent, nonPresentKind, visitLeaves } from './page-walk.ts';
 
@@ -77,7 +78,8 @@ function stateOf(av: anon_vma): number {
 
 /** Length of a VMA's chain. */
 function countLinks(vma: vm_area_struct): number {
-  if (shapeNow() === 'vma_list') return vma.anon_vma === null ? 0 : 1;
+  const shape = shapeNow();
+  if (shape !== 'avc_tree' && shape !== 'avc_list') return vma.anon_vma === null ? 0 : 1;
   const head = vma.anon_vma_chain;
   let links = 0;
   for (let at = word(head); at !== head && at > 0 && links < MAX_LINKS; at = word(at)) links++;
@@ -94,7 +96,7 @@ export function anonVmaFacts(av: anon_vma): readonly number[] {
   // Not only how many VMAs but which: their addresses, folded.
   let links = 0;
   for (const vma of vmasIn(av)) links = (links * 31 + vma.addr) % 0x1_0000_0000;
-  return [av.refcount, av.num_children, av.num_active_vmas, links];
+  return [usersOf(av), av.num_children ?? 0, av.num_active_vmas ?? 0, links];
 }
 
 /** Values of a page frame that can change, by field name. */

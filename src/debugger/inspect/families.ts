@@ -2,6 +2,7 @@
  * Families of anon_vmas as the running kernel has them: who is whose parent, which counters and which lock there are.
  * Kernels of before 6.0 keep no parent in the object; there the chain of a VMA tells.
  */
+import type { anon_area } from '../../linux/mm/early24/early24_types.ts';
 import type { anon_vma, vm_area_struct } from '../../linux/mm_types.ts';
 import type { AnonVmaColumn } from '../view.ts';
 import { alive, anonVmasOf, kernelNow, shapeNow, vmasIn } from './objects.ts';
@@ -36,9 +37,15 @@ export function rootOf(av: anon_vma): anon_vma {
   return oldest;
 }
 
+/** References of an anon_vma; VMAs of an anon_area. */
+export function usersOf(av: anon_vma): number {
+  return shapeNow() === 'anon_area' ? (av as unknown as anon_area).count : av.refcount;
+}
+
 /** Counters that an anon_vma has in this kernel. */
 export function anonVmaColumns(): readonly AnonVmaColumn[] {
   const shape = shapeNow();
+  if (shape === 'anon_area') return [{ field: 'refcount', title: 'count' }];
   const { counters, sleeps } = kernelNow().anon_rmap ?? {};
   if (shape === 'avc_list') {
     return [{ field: 'refcount', title: sleeps === true ? 'ref' : 'ext' }];
@@ -61,5 +68,6 @@ export function anonVmaColumns(): readonly AnonVmaColumn[] {
 
 /** Lock words in an anon_vma: one of them is used, depending on the kernel. */
 export function locksIn(av: anon_vma): readonly number[] {
+  if (shapeNow() === 'anon_area') return [(av as unknown as anon_area).i_shared_lock];
   return [av.rwsem, av.lock, av.mutex];
 }

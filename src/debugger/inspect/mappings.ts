@@ -7,10 +7,18 @@ import {
   type anon_vma,
   mem_map,
   type mm_struct,
-  vm_area_cachep,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
-import { alive, allMms, listEntries, pgoffRange, treeNodes, vmaAt, vmasIn } from './objects.ts';
+import {
+  alive,
+  allMms,
+  listEntries,
+  pgoffRange,
+  shapeNow,
+  vmaAt,
+  vmasIn,
+  vmasOfFile,
+} from './objects.ts';
 import { isPresent, nonPresentKind, USER_END, visitLeaves } from './page-walk.ts';
 import { addressSpaceOfPage, anonVmaOfPage, indexOf, kindOfPage, mappingObject } from './pages.ts';
 import { fileName, objectRef } from './refs.ts';
@@ -38,13 +46,14 @@ export function mappingsOf(pfn: number): Mapping[] {
   return found;
 }
 
-const vmaOfFileNode = vm_area_cachep.container('shared_rb');
 const itemOfLink = ksm_rmap_item_cachep.container('hlist');
 const SPECIAL = 1 << 5;
 
 /** The anon_vma or file through which a walk of the page reaches a mapping; empty when none would. */
 export function viaOf(pfn: number, mapping: Mapping): string {
   if (mapping.present && (mapping.pte & SPECIAL) !== 0) return 'not tracked (special)';
+  // Nothing leads from a page to its mappings: whoever looks for one looks at all there are.
+  if (shapeNow() === 'none') return 'scan of all address spaces';
   const page = mem_map.at(pfn);
   const index = indexOf(page);
   switch (kindOfPage(page)) {
@@ -56,11 +65,8 @@ export function viaOf(pfn: number, mapping: Mapping): string {
     case 'file': {
       const space = addressSpaceOfPage(pfn);
       if (space === null) return '';
-      for (const node of treeNodes(space.i_mmap)) {
-        const vma = vmaOfFileNode(node);
-        if (vma instanceof Object && reaches(vma, index, mapping)) {
-          return `i_mmap ${fileName(space)}`;
-        }
+      for (const vma of vmasOfFile(space)) {
+        if (reaches(vma, index, mapping)) return `i_mmap ${fileName(space)}`;
       }
       return '';
     }

@@ -6,8 +6,10 @@
  * The kernel's own list and tree helpers may trust their input; these may not.
  */
 import type { kernel } from '../../linux/kernel.ts';
+import { type anon_area, anon_area_cachep } from '../../linux/mm/early24/early24_types.ts';
 import type { anon_rmap_ops } from '../../linux/mm/rmap/ops.ts';
 import {
+  type address_space,
   type anon_vma,
   anon_vma_cachep,
   type anon_vma_chain,
@@ -112,6 +114,7 @@ const vmaOfNode = vm_area_cachep.container('vm_rb');
 const avcOfNode = anon_vma_chain_cachep.container('rb');
 const avcOfEntry = anon_vma_chain_cachep.container('same_vma');
 const avcOfListed = anon_vma_chain_cachep.container('same_anon_vma');
+const vmaOfShared = vm_area_cachep.container('shared_rb');
 const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
 
 /** VMAs of an address space in address order. */
@@ -172,8 +175,53 @@ export function* avcsIn(av: anon_vma): Generator<anon_vma_chain, void, void> {
   }
 }
 
+/** The objects that private pages name in the running kernel: anon_vma, or the anon_area of 2.3.99-anon in its place. */
+export function anchors(): Cache<anon_vma> {
+  return shapeNow() === 'anon_area'
+    ? (anon_area_cachep as unknown as Cache<anon_vma>)
+    : anon_vma_cachep;
+}
+
+/** Whether an object is what private pages name. */
+export function isAnchor(object: Obj): object is anon_vma {
+  return anchors().isInstance(object);
+}
+
+/** Granules of VMAs, linked from a word on through a word of each. */
+function* vmasFrom(
+  head: number,
+  links: (vma: vm_area_struct) => number,
+): Generator<vm_area_struct, void, void> {
+  for (let at = head, left = MANY; left > 0; left--) {
+    const vma = cpu.handles[word(at)] as Obj | null | undefined;
+    if (vma === null || vma === undefined || !vm_area_cachep.isInstance(vma)) return;
+    if (isLive(vma)) yield vma;
+    at = links(vma);
+  }
+}
+
+const MANY = 1_000_000;
+
+/** VMAs that map a file, on its lists or in its tree. */
+export function* vmasOfFile(space: address_space): Generator<vm_area_struct, void, void> {
+  if (kernelNow().features?.has('i_mmap_lists') === true) {
+    for (const list of [space.i_mmap_lists, space.i_mmap_lists + 1]) {
+      yield* vmasFrom(list, (vma) => vma.shared_rb);
+    }
+    return;
+  }
+  for (const node of treeNodes(space.i_mmap)) {
+    const vma = vmaOfShared(node);
+    if (vma instanceof Object) yield vma;
+  }
+}
+
 /** VMAs that an anon_vma leads to, in the order in which a walk visits them. */
 export function* vmasIn(av: anon_vma): Generator<vm_area_struct, void, void> {
+  if (shapeNow() === 'anon_area') {
+    yield* vmasFrom((av as unknown as anon_area).i_mmap, (vma) => vma.anon_vma_chain);
+    return;
+  }
   if (shapeNow() !== 'vma_list') {
     for (const avc of avcsIn(av)) if (alive(avc.vma)) yield avc.vma;
     return;
@@ -188,7 +236,7 @@ export function* vmasIn(av: anon_vma): Generator<vm_area_struct, void, void> {
 export function* anonVmasOf(vma: vm_area_struct): Generator<anon_vma, void, void> {
   if (hasLinks()) {
     for (const avc of avcsOf(vma)) if (alive(avc.anon_vma)) yield avc.anon_vma;
-  } else if (shapeNow() === 'vma_list' && alive(vma.anon_vma)) {
+  } else if (alive(vma.anon_vma)) {
     yield vma.anon_vma;
   }
 }
@@ -239,7 +287,7 @@ export function allMms(): mm_struct[] {
 }
 
 export function allAnonVmas(): anon_vma[] {
-  return liveBySerial(anon_vma_cachep);
+  return liveBySerial(anchors());
 }
 
 /** The task_struct behind a task of the machine; null for tasks without one. */

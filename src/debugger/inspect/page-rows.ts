@@ -14,7 +14,7 @@ import type { Changes } from './changes.ts';
 import { pageFlagNames } from './flags.ts';
 import { itemCount } from './ksm-items.ts';
 import { largeCounts } from './large-folios.ts';
-import { alive, looking, objectAt, processOf, word } from './objects.ts';
+import { alive, looking, objectAt, processOf, shapeNow, word } from './objects.ts';
 import {
   folioOrder,
   type MappedAt,
@@ -23,7 +23,7 @@ import {
   pageIndex,
   type RowId,
 } from './page-index.ts';
-import { headOf, indexOf, kindOfPage, mappingObject } from './pages.ts';
+import { anonVmaOfPage, headOf, indexOf, kindOfPage, mappingObject } from './pages.ts';
 import { objectRef, pageRef } from './refs.ts';
 import type { Selection } from './selection.ts';
 
@@ -249,11 +249,17 @@ function inSwapCache(head: page): boolean {
   return flags.includes('swapcache') && flags.includes('swapbacked');
 }
 
+/** 2.3.99-anon: the area that the page is on holds a reference. */
+function ofAnonArea(head: page): boolean {
+  return shapeNow() === 'anon_area' && anonVmaOfPage(head.pfn) !== null;
+}
+
 function extraReferences(index: PageIndex, head: page, pages: number, mapcount: number): number {
   const cached = kindOfPage(head) === 'file' || inSwapCache(head) ? pages : 0;
   const batch = index.batches.get(head.pfn) ?? 0;
   const reserved = is_zero_pfn(head.pfn) ? head._refcount : 0;
-  return head._refcount - mapcount - cached - batch - reserved;
+  const area = ofAnonArea(head) ? 1 : 0;
+  return head._refcount - mapcount - cached - batch - reserved - area;
 }
 
 function notesOf(id: RowId, head: page, moving: number, extra: number): readonly string[] {

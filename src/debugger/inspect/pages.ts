@@ -3,13 +3,12 @@ import {
   type address_space,
   address_space_cachep,
   type anon_vma,
-  anon_vma_cachep,
   mem_map,
   type page,
 } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import type { Obj } from '../../sim/struct.ts';
-import { alive } from './objects.ts';
+import { alive, isAnchor } from './objects.ts';
 
 const ANON = 1;
 const KSM = 3;
@@ -46,7 +45,7 @@ export function anonVmaOfPage(pfn: number): anon_vma | null {
   const page = mem_map.at(pfn);
   if (kindOfPage(page) !== 'anon') return null;
   const object = mappingObject(page);
-  return object !== null && anon_vma_cachep.isInstance(object) ? object : null;
+  return object !== null && isAnchor(object) ? object : null;
 }
 
 /** Page cache of a file page, or null. */

@@ -9,7 +9,6 @@
 import {
   type address_space,
   address_space_cachep,
-  anon_vma_cachep,
   anon_vma_chain_cachep,
   type file,
   filp_cachep,
@@ -28,7 +27,7 @@ import { isLive, type Obj, serialOf, structOf } from '../../sim/struct.ts';
 import { textOf } from '../../sim/text.ts';
 import type { Ref } from '../view.ts';
 import { lockClass, lockOwner } from './lock-names.ts';
-import { alive, allMms, isSame, processOf } from './objects.ts';
+import { alive, allMms, isAnchor, isSame, processOf } from './objects.ts';
 
 /** Address as the screen shows it: hexadecimal without 0x, as /proc/PID/maps does. */
 export function hex(value: number): string {
@@ -99,8 +98,10 @@ export function objectRef(object: Obj): Ref | null {
     serial: serialOf(object),
     label,
   });
-  if (anon_vma_cachep.isInstance(object))
-    return named('anon_vma', shortName('anon_vma', object.addr, serialOf(object)));
+  if (isAnchor(object)) {
+    const name = structOf(object)?.name ?? 'anon_vma';
+    return named('anon_vma', shortName(name, object.addr, serialOf(object)));
+  }
   if (anon_vma_chain_cachep.isInstance(object)) {
     return named('avc', shortName('avc', object.addr, serialOf(object)));
   }

@@ -3,7 +3,6 @@
  * address, page and anon_vma too, as they follow from it.
  */
 import {
-  anon_vma_cachep,
   anon_vma_chain_cachep,
   mm_cachep,
   type mm_struct,
@@ -15,7 +14,7 @@ import type { Obj } from '../../sim/struct.ts';
 import type { Ref } from '../view.ts';
 import { lockOwner } from './lock-names.ts';
 import { mappingsOf } from './mappings.ts';
-import { alive, allMms, looking, mmOfTask, vmaAt } from './objects.ts';
+import { alive, allMms, isAnchor, looking, mmOfTask, vmaAt } from './objects.ts';
 import { mappedPage } from './page-walk.ts';
 import { anonVmaOfPage } from './pages.ts';
 import {
@@ -100,7 +99,7 @@ function fromObject(before: Selection, object: Obj): Partial<Selection> {
     return same ? {} : { mm: mmRef(object), vma: null, address: -1 };
   }
   if (vm_area_cachep.isInstance(object)) return fromVma(before, object);
-  if (anon_vma_cachep.isInstance(object)) return { anonVma: objectRef(object) };
+  if (isAnchor(object)) return { anonVma: objectRef(object) };
   if (anon_vma_chain_cachep.isInstance(object)) {
     const vma = alive(object.vma) ? fromVma(before, object.vma) : {};
     return alive(object.anon_vma) ? { ...vma, anonVma: objectRef(object.anon_vma) } : vma;
