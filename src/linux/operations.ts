@@ -524,6 +524,10 @@ function* op_settle(_op: Operation): K<number> {
 }
 
 function* op_msync(op: Operation): K<number> {
+  const era = memory_manager();
+  if (era.msync !== undefined) {
+    return yield* era.msync(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
+  }
   return yield* sys_msync(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2));
 }
 

@@ -293,6 +293,9 @@ function* exec_binprm(bprm: linux_binprm, options: ExecOptions): K<number> {
 function* free_bprm(bprm: linux_binprm): K {
   const mm = bprm.mm;
   if (mm !== null) {
+    if (bprm.vma !== null) {
+      exec_hooks().discard?.(bprm.vma);
+    }
     yield* mmput(mm);
   }
   fput(bprm.file);

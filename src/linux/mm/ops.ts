@@ -4,7 +4,7 @@
  * of the kernels with a VMA list and struct page. Fidelity: custom (Linux has one memory manager a kernel).
  */
 import type { K } from '../../sim/wait.ts';
-import type { file, folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { file, folio, inode, mm_struct, vm_area_struct } from '../mm_types.ts';
 
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
@@ -17,6 +17,8 @@ export type reuse_rule =
 export interface exec_ops {
   /** The temporary stack of a new address space, one page at its upper end. The VMA or a negative errno. */
   create_init_stack_vma(mm: mm_struct): K<vm_area_struct | number>;
+  /** Undoes these two; absent where the end of the address space does. */
+  readonly discard?: (vma: vm_area_struct) => void;
   /** Makes the page of that stack which takes the arguments. */
   get_arg_page(mm: mm_struct, vma: vm_area_struct): K<number>;
   /** The temporary stack becomes the stack: flags, place, room to grow. current->mm is the new address space. */
@@ -62,6 +64,10 @@ export interface mm_ops {
   readonly exec?: exec_ops;
   /** Absent in a memory manager whose `missing` names mlock. */
   readonly mlock?: mlock_ops;
+  /** Where v6.18's does not do: msync(2). */
+  msync?(start: number, len: number, flags: number): K<number>;
+  /** Where v6.18's does not do: a file has become shorter, its pages have left the page cache and go out of page tables. */
+  vmtruncate?(inode: inode, newsize: number): K;
   /** A user access that the page tables do not allow: 0 to try again, or -EFAULT after a signal. */
   do_user_addr_fault(mm: mm_struct, error_code: number, address: number): K<number>;
   /** A new mm for execve(), or the first one: what the scheme needs for it. 0 or -ENOMEM. Absent: nothing. */

@@ -6,6 +6,7 @@
  */
 import type { K } from '../../sim/wait.ts';
 import { EEXIST } from '../errno.ts';
+import { memory_manager } from '../kernel.ts';
 import type { address_space, inode } from '../mm_types.ts';
 import { folio_lock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { folio_mapped } from './large_folio.ts';
@@ -119,10 +120,17 @@ export function* truncate_inode_pages(mapping: address_space, lstart: number): K
 
 /**
  * mm/truncate.c: truncate_pagecache() v6.18. The entries are cleared before the pages go, so that many of
- * them go at once, and again afterwards: a private copy may have been made in between.
+ * them go at once, and again afterwards: a private copy may have been made in between. Memory managers with a vmtruncate() do
+ * it the other way round, once.
  */
 export function* truncate_pagecache(inode: inode, newsize: number): K {
   const mapping = inode.i_mapping as address_space;
+  const era = memory_manager();
+  if (era.vmtruncate !== undefined) {
+    yield* truncate_inode_pages(mapping, newsize);
+    yield* era.vmtruncate(inode, newsize);
+    return;
+  }
   const holebegin = Math.ceil(newsize / PAGE_SIZE) * PAGE_SIZE;
   yield* unmap_mapping_range(mapping, holebegin, 0, true);
   yield* truncate_inode_pages(mapping, newsize);

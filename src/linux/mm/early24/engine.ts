@@ -4,12 +4,16 @@ import { ENOSYS } from '../../errno.ts';
 import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
 import { areaReclaimAt, areaReferencedAt } from './area_walk.ts';
+import { early24_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
 import { sys_madvise } from './madvise.ts';
+import { early24_mlock } from './mlock.ts';
 import { dup_mmap, exit_mmap, listMm, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
+import { sys_msync } from './msync.ts';
 import { reclaimAt, referencedAt } from './vmscan.ts';
+import { vmtruncateMappings } from './zap.ts';
 
 const later = (version: string): string => `it came with ${version}`;
 const unbuilt = 'the simulator does not have it for this kernel yet';
@@ -41,14 +45,7 @@ const missing: Readonly<Record<string, string>> = {
   migrate: 'page migration came with 2.6.16: no walk could find the entries to change',
   compact: later('2.6.35'),
   mkclean: 'page_mkclean() came with 2.6.19: no walk could find the entries to clean',
-  mlock: unbuilt,
-  mlockall: unbuilt,
-  munlock: unbuilt,
-  munlockall: unbuilt,
-  execve: unbuilt,
-  ftruncate: unbuilt,
-  msync: unbuilt,
-  prctl: unbuilt,
+  prctl: later('2.6.38 as far as memory goes'),
   kswapd: unbuilt,
   swapoff: unbuilt,
   device_load: unbuilt,
@@ -66,6 +63,10 @@ export const early24_mm: mm_ops = {
   mremap: sys_mremap,
   brk: sys_brk,
   madvise: sys_madvise,
+  exec: early24_exec,
+  mlock: early24_mlock,
+  msync: sys_msync,
+  vmtruncate: vmtruncateMappings,
   do_user_addr_fault: do_page_fault,
   mm_alloc: listMm,
   dup_mmap,
