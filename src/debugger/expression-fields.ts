@@ -2,7 +2,6 @@
 
 import { perms } from '../linux/describe.ts';
 import { PAGE_FLAG_NAMES } from '../linux/mm/page-flags.ts';
-import { mapcountOf } from '../linux/mm/rmap/mapcount.ts';
 import {
   anon_vma_cachep,
   mem_map,
@@ -28,6 +27,7 @@ import {
 } from './expression-value.ts';
 import { parentOf } from './inspect/families.ts';
 import { vmFlagCodes } from './inspect/flags.ts';
+import { largeCounts, pageMapcount } from './inspect/large-folios.ts';
 import { mappingsOf } from './inspect/mappings.ts';
 import {
   allAnonVmas,
@@ -39,6 +39,7 @@ import {
   vmasIn,
   vmasOf,
 } from './inspect/objects.ts';
+import { folioOrder } from './inspect/page-index.ts';
 import { isPresent, nonPresentKind } from './inspect/page-walk.ts';
 import { anonVmaOfPage, headOf, indexOf, kindOfPage, mappingObject } from './inspect/pages.ts';
 import { fileName, processOfVma } from './inspect/refs.ts';
@@ -174,11 +175,23 @@ export function placeOfPageField(pfn: number, name: string): Place | null {
 
 const PAGE_SHORT: Readonly<Record<string, string>> = { refcount: '_refcount' };
 
+/** A count of the large folio of a page; 0 of a small one. */
+function folioCount(page: page, which: 'large' | 'entire' | 'pins'): number {
+  const head = headOf(page);
+  return folioOrder(head.pfn) > 0 ? largeCounts(head.pfn)[which] : 0;
+}
+
 const PAGE_COMPUTED: Readonly<Record<string, (page: page) => Value>> = {
   pfn: (page) => numberValue(page.pfn),
-  refcount: (page) => numberValue(page._refcount),
+  refcount: (page) => numberValue(headOf(page)._refcount),
   /** How many entries map it: the kernel's count, from 0. */
-  mapcount: (page) => numberValue(mapcountOf(page)),
+  mapcount: (page) => numberValue(pageMapcount(page)),
+  /** Of a huge page: all entries of all its pages, the huge ones among them, its pins, log2 of its pages. */
+  large_mapcount: (page) => numberValue(folioCount(page, 'large')),
+  entire_mapcount: (page) => numberValue(folioCount(page, 'entire')),
+  pincount: (page) => numberValue(folioCount(page, 'pins')),
+  order: (page) => numberValue(folioOrder(headOf(page).pfn)),
+  folio: (page) => pageValue(headOf(page).pfn),
   mapping: (page) => objectValue(mappingObject(page)),
   anon_vma: (page) => objectValue(anonVmaOfPage(page.pfn)),
   anon: (page) => booleanValue(kindOfPage(page) === 'anon' || kindOfPage(page) === 'ksm'),
@@ -198,7 +211,9 @@ const PAGE_COMPUTED: Readonly<Record<string, (page: page) => Value>> = {
 
 function hasFlag(page: page, name: string): boolean {
   const bit = PAGE_FLAG_NAMES.indexOf(name);
-  return bit >= 0 && ((page.flags >>> bit) & 1) === 1;
+  // All flags but one are those of the folio.
+  const { flags } = name === 'anon_exclusive' ? page : headOf(page);
+  return bit >= 0 && ((flags >>> bit) & 1) === 1;
 }
 
 export const PAGE_FIELDS: readonly string[] = [

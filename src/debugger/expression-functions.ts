@@ -2,7 +2,6 @@
 
 import { held_locks } from '../linux/kernel/locking/lockdep.ts';
 import { load_content } from '../linux/mm/page_content.ts';
-import { mapcountOf } from '../linux/mm/rmap/mapcount.ts';
 import { pinnedPageAt } from '../linux/mm/user_pin.ts';
 import {
   anon_vma_cachep,
@@ -32,10 +31,11 @@ import {
   textValue,
   type Value,
 } from './expression-value.ts';
+import { pageMapcount } from './inspect/large-folios.ts';
 import { mappingsOf } from './inspect/mappings.ts';
 import { avcsIn, avcsOf, isSame, mmOfTask, vmaAt, vmasOf } from './inspect/objects.ts';
 import { countPages, leafOf, mappedPage, USER_END } from './inspect/page-walk.ts';
-import { anonVmaOfPage } from './inspect/pages.ts';
+import { anonVmaOfPage, headOf } from './inspect/pages.ts';
 import { modeOf } from './inspect/tasks.ts';
 import { walkView } from './inspect/walks.ts';
 
@@ -122,14 +122,14 @@ const objects = (found: Iterable<Obj>): Value => listValue([...found].map(object
 
 function mapcount(call: Call): Value {
   if (argument(call, 0).kind === 'null') return numberValue(0);
-  return numberValue(mapcountOf(mem_map.at(mappedPageArgument(call))));
+  return numberValue(pageMapcount(mem_map.at(mappedPageArgument(call))));
 }
 
 function refcount(call: Call): Value {
   const object = liveObject(call, 0);
   if (object === null) {
     if (argument(call, 0).kind === 'null') return numberValue(0);
-    return numberValue(mem_map.at(mappedPageArgument(call))._refcount);
+    return numberValue(headOf(mem_map.at(mappedPageArgument(call)))._refcount);
   }
   if (anon_vma_cachep.isInstance(object)) return numberValue(object.refcount);
   if (mm_cachep.isInstance(object)) return numberValue(object.mm_users);

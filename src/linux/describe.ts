@@ -11,6 +11,7 @@ import {
   anon_vma_interval_tree_iter_next,
 } from './mm/interval_tree.ts';
 import {
+  PAGE_SIZE,
   ULONG_MAX,
   VM_ACCOUNT,
   VM_DONTCOPY,
@@ -44,7 +45,8 @@ import {
   VM_WIPEONFORK,
   VM_WRITE,
 } from './mm/mm.ts';
-import { lookupPte, ptep_get } from './mm/pgtable.ts';
+import { _PAGE_PSE, HPAGE_PMD_NR, lookupHugePmd, lookupPte, ptep_get } from './mm/pgtable.ts';
+import { pte_advance_pfn } from './mm/pte_batch.ts';
 import { vmaTreeRange, vmaTreeWalk } from './mm/vma_tree.ts';
 import {
   type anon_vma,
@@ -208,8 +210,16 @@ export function avcsOfAnonVma(anon_vma: anon_vma): anon_vma_chain[] {
 
 // ---------------------------------------------------------------- page tables and pages
 
-/** The entry that maps an address; 0 when there is none (also below a huge PMD). */
+/**
+ * The entry that maps an address; 0 when there is none. Of a huge page what its PTE would be after a split of the huge
+ * entry: the entry's bits and the frame of the one page.
+ */
 export function pteAt(mm: mm_struct, address: number): number {
+  const huge = lookupHugePmd(mm, address);
+  if (huge !== 0) {
+    const first = (ptep_get(huge) & ~_PAGE_PSE) >>> 0;
+    return pte_advance_pfn(first, Math.floor(address / PAGE_SIZE) % HPAGE_PMD_NR);
+  }
   const at = lookupPte(mm, address);
   return at === 0 ? 0 : ptep_get(at);
 }

@@ -271,9 +271,10 @@ function notesOf(id: RowId, head: page, moving: number, extra: number): readonly
   if (items > 0) notes.push(`items ${items}`);
   if (moving > 0) notes.push(`${moving} migrating`);
   if (inSwapCache(head)) notes.push(`swap slot ${head.private % 0x100_0000}`);
-  const pins = Math.floor(extra / PIN);
+  const isLarge = folioOrder(id.at) > 0;
+  const pins = isLarge ? largeCounts(id.at).pins : Math.floor(extra / PIN);
   if (pins > 0) notes.push(`pins ${pins}`);
-  const others = extra - Math.max(0, pins) * PIN;
+  const others = extra - Math.max(0, pins) * (isLarge ? 1 : PIN);
   if (others > 0) notes.push(`${others} more ref${others === 1 ? '' : 's'}`);
   if (others < 0) notes.push(`${-others} too few refs`);
   return notes;

@@ -7,8 +7,10 @@ import type { Changes } from './changes.ts';
 import { pageFacts } from './facts.ts';
 import { pageFlagNames, pteBits } from './flags.ts';
 import { itemsOf } from './ksm-items.ts';
+import { largeFields, TAIL_FIELDS } from './large-folios.ts';
 import { mappingsOf, viaOf, vmaOfMapping } from './mappings.ts';
 import { looking, processOf } from './objects.ts';
+import { folioOrder } from './page-index.ts';
 import { headOf, kindOfPage, mappingObject } from './pages.ts';
 import { hex, objectRef, pageRef, vmaRef } from './refs.ts';
 import type { Selection } from './selection.ts';
@@ -45,15 +47,36 @@ export function pageView(
 function fieldViews(pfn: number, changes: Changes): readonly FieldView[] {
   const page = mem_map.at(pfn);
   const views: FieldView[] = [];
+  const head = headOf(page);
+  const isTail = head !== page;
   for (const [name, value] of pageFacts(pfn)) {
+    if (isTail && !TAIL_FIELDS.includes(name)) continue;
     const shown = showField(page, name, value);
     if (shown === null) continue;
     const changed = changes.page(pfn, name, value);
     const { text, ref } = shown;
     views.push({ name, value: text, changed, ...(ref === null ? {} : { ref }) });
   }
+  if (isTail) {
+    // What a page of a huge page shares with it, without having to go there.
+    views.push({ name: 'folio.flags', ...unchanged(pageFlagNames(head.flags) || '0') });
+    views.push({ name: 'folio._refcount', ...unchanged(String(head._refcount)) });
+    views.push({ name: 'folio.index', ...unchanged(hex(head.index)) });
+    const { text, ref } = showMapping(page);
+    const mapping = { name: 'folio.mapping', ...unchanged(text) };
+    views.push({ ...mapping, ...(ref === null ? {} : { ref }) });
+  }
+  if (folioOrder(head.pfn) > 0) {
+    const prefix = isTail ? 'folio.' : '';
+    for (const [name, value] of largeFields(head.pfn)) {
+      views.push({ name: `${prefix}${name}`, ...unchanged(String(value)) });
+    }
+  }
   return views;
 }
+
+/** A value that is not compared with the one of the last stop. */
+const unchanged = (value: string) => ({ value, changed: false });
 
 interface Shown {
   readonly text: string;
