@@ -60,7 +60,10 @@ function* script(actions: readonly Action[]): K<number> {
 export function newMachine(frames = 64): Machine {
   return new Machine({
     frames,
-    kernel: { lock_tree: [{ depth: 1, cls: 'mm_struct.mmap_lock' }] },
+    kernel: {
+      lock_tree: [{ depth: 1, cls: 'mm_struct.mmap_lock' }],
+      anon_rmap: { shape: 'avc_tree' },
+    },
     start: (operation: Operation) => script(operation.args as Action[]),
     boot: () => mem_init(),
   });
