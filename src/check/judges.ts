@@ -5,6 +5,7 @@
 import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
 import { judgeEarlyRmap } from './early-rmap.ts';
+import { khugepagedMms } from './khugepaged.ts';
 import { judgeKsm, scannedMms, stableItems, takeKsmPicture } from './ksm.ts';
 import { judgeSplitQueue } from './large-pages.ts';
 import { judgeLeaks } from './leaks.ts';
@@ -76,7 +77,8 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
   judgeMigrationLeft(picture, verdicts);
   judgeSwap(picture, verdicts);
   judgeKsm(picture, chains, ksm, verdicts);
-  judgeLeaks(picture, chains, family, scannedMms(ksm), verdicts);
+  const kept = [...scannedMms(ksm), ...khugepagedMms(verdicts)];
+  judgeLeaks(picture, chains, family, kept, verdicts);
   if (moment === 'operation-end') judgeWalks(machine, picture, verdicts);
   return verdicts;
 }

@@ -41,6 +41,7 @@ export const findingKinds = {
   'anon-page-without-anon-vma': 'a VMA without anon_vma maps an anonymous page (VMA2)',
   'split-queue-wrong':
     'the queue of huge pages that reclaim may split, and the flags of those pages, disagree (THP1)',
+  'khugepaged-slot': 'the list of khugepaged and the flags of address spaces disagree (THP2)',
   'rss-wrong': 'a resident set counter differs from the page tables',
   // ---- judged: KSM
   'ksm-item': 'an item of ksmd is out of order, of another mm, or miscounted (KSM1)',

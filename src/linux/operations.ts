@@ -49,6 +49,7 @@ import { compactRange } from './mm/compaction.ts';
 import { failNextAllocation } from './mm/failslab.ts';
 import { FOLL_WRITE } from './mm/gup_ref.ts';
 import { collapseAt } from './mm/khugepaged.ts';
+import { scanHugeMemory } from './mm/khugepaged_scan.ts';
 import { scanMergeablePages } from './mm/ksm_scan.ts';
 import { storeKsmSetting } from './mm/ksm_sysfs.ts';
 import { kswapdRound } from './mm/kswapd.ts';
@@ -456,6 +457,11 @@ function* op_collapse(op: Operation): K<number> {
   return yield* collapseAt(numberArg(op, 0), numberArg(op, 1));
 }
 
+/** Wake-ups of khugepaged, one unless told. Huge pages made. */
+function* op_khugepaged_scan(op: Operation): K<number> {
+  return yield* scanHugeMemory(numberArg(op, 0, 1));
+}
+
 function* op_split(op: Operation): K<number> {
   return yield* splitAt(numberArg(op, 0), numberArg(op, 1));
 }
@@ -577,6 +583,7 @@ const table: Readonly<Record<string, Handler>> = {
   compact: op_compact,
   collapse: op_collapse,
   split: op_split,
+  khugepaged_scan: op_khugepaged_scan,
   swapoff: op_swapoff,
   mkclean: op_mkclean,
   fail_next_alloc: op_fail_next_alloc,

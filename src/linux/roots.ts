@@ -13,6 +13,7 @@ export const ROOT_VMA = 9;
 export const ROOT_PAGE = 10;
 export const ROOT_KSM = 11;
 export const ROOT_EARLY24 = 12;
+export const ROOT_KHUGEPAGED = 13;
 
 /** Makes `object` the root of one side. Boot only. */
 export function setRoot(word: number, object: Obj): void {

@@ -77,6 +77,7 @@ process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number
 *ksm_scan(passes: number) -- that many full passes of ksmd
 *ksm_set(name: path, value: number) -- write a number to a file of /sys/kernel/mm/ksm: run (2 un-merges everything), use_zero_pages, max_page_sharing, smart_scan
 *collapse(task: task, addr: address) -- khugepaged: collapse the huge range that holds the address
+*khugepaged_scan([times: number]) -- khugepaged wakes up (once): looks at up to 4096 pages; the result is how many huge pages it made
 *split(task: task, addr: address) -- split the huge page mapped there
 *swapoff() -- bring every swapped page back
 *pin(task: task, addr: address, [flags: FOLL_]) -- pin the page for a device, as direct I/O does (FOLL_WRITE: for it to write to)

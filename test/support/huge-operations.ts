@@ -53,6 +53,6 @@ export function hugeOperation(
   if (dice < 26) return of('collapse', task, page);
   if (dice < 28) return of('split', task, page);
   if (dice < 30) return of('reclaim', task, page);
-  if (dice < 31) return of('fork');
+  if (dice < 31) return prng.below(2) === 0 ? of('khugepaged_scan') : of('fork');
   return dice < 33 ? of('load', page) : of('store', page, prng.below(8) * 3);
 }

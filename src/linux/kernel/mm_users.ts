@@ -4,6 +4,7 @@
  *
  * Fidelity: dup without what the machine does not have (aio, uprobes, user namespaces, cid, notifiers).
  */
+
 import type { K } from '../../sim/wait.ts';
 import { fput, get_file } from '../fs/file_table.ts';
 import { memory_manager } from '../kernel.ts';
@@ -11,6 +12,7 @@ import { VM_BUG_ON } from '../lib/bug.ts';
 import { INIT_LIST_HEAD } from '../lib/list.ts';
 import { should_failslab } from '../mm/failslab.ts';
 import { mm_put_huge_zero_folio } from '../mm/huge_zero.ts';
+import { khugepaged_exit } from '../mm/khugepaged_mm.ts';
 import { ksm_exit } from '../mm/ksm.ts';
 import { MMF_TOPDOWN, MMF_VM_MERGE_ANY, PAGE_SIZE, TASK_SIZE, VM_INIT_DEF_MASK } from '../mm/mm.ts';
 import { mmlistRemove } from '../mm/mmlist.ts';
@@ -125,7 +127,7 @@ function mm_users_dec_and_test(mm: mm_struct): boolean {
 export function* __mmput(mm: mm_struct): K {
   VM_BUG_ON(mm.mm_users !== 0, 'atomic_read(&mm->mm_users)');
   yield* ksm_exit(mm);
-  // khugepaged_exit() comes here.
+  yield* khugepaged_exit(mm);
   yield* memory_manager().exit_mmap(mm);
   mm_put_huge_zero_folio(mm);
   set_mm_exe_file(mm, null);

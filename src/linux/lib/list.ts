@@ -38,6 +38,11 @@ export function list_is_singular(head: list_head): boolean {
   return !list_empty(head) && read_heap(head) === read_heap(head + PREV);
 }
 
+/** list_is_last(): nothing comes after the entry. */
+export function list_is_last(list: number, head: list_head): boolean {
+  return list_next(list) === head;
+}
+/** list_is_head(). */
 export function list_is_head(list: number, head: list_head): boolean {
   return list === head;
 }

@@ -7,6 +7,7 @@
  * second PMD lock. World: /sys/kernel/mm/transparent_hugepage/enabled is madvise, only order 9. Fidelity: dup
  * for anonymous memory; file THP, PMD migration entries, userfaultfd and NUMA hinting are left out.
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
@@ -17,6 +18,7 @@ import { trace_fault_anon, trace_fault_cow, trace_fault_spurious } from './event
 import { vmf_anon_prepare } from './fault_lock.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { folio_alloc_huge, mm_get_huge_zero_folio } from './huge_zero.ts';
+import { khugepaged_enter_vma } from './khugepaged_mm.ts';
 import {
   folio_entire_mapcount,
   folio_ids_shared,
@@ -24,8 +26,6 @@ import {
   folio_nr_pages,
 } from './large_folio.ts';
 import {
-  MMF_VM_HUGEPAGE,
-  mm_flags_set,
   VM_HUGEPAGE,
   VM_NOHUGEPAGE,
   VM_SHARED,
@@ -113,11 +113,6 @@ export function thp_vma_allowable_order(vma: vm_area_struct): boolean {
     (vma.vm_flags & (VM_HUGEPAGE | VM_NOHUGEPAGE)) === VM_HUGEPAGE &&
     !vma_is_temporary_stack(vma)
   );
-}
-
-/** khugepaged_enter_vma(): the mm is known to khugepaged, which works only when it is told to. */
-function khugepaged_enter_vma(vma: vm_area_struct): void {
-  mm_flags_set(MMF_VM_HUGEPAGE, vma.vm_mm as mm_struct);
 }
 
 // ---- faults
@@ -218,7 +213,7 @@ export function* do_huge_pmd_anonymous_page(vmf: vm_fault): K<number> {
   if (ret !== 0) {
     return ret;
   }
-  khugepaged_enter_vma(vma);
+  yield* khugepaged_enter_vma(vma, vma.vm_flags);
   if ((vmf.flags & FAULT_FLAG_WRITE) === 0) {
     return yield* mapHugeZeroFolio(vmf);
   }

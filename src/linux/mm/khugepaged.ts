@@ -1,9 +1,11 @@
 /**
  * mm/khugepaged.c v6.18: which blocks of 512 small pages become a huge page: those that madvise(MADV_COLLAPSE) names, and
- * those that khugepaged finds. The collapse itself is mm/khugepaged_collapse.ts.
+ * those that khugepaged finds. The collapse itself is mm/khugepaged_collapse.ts, the daemon
+ * mm/khugepaged_scan.ts.
  *
  * Lock tree: mmap_lock (read) for the scan -> PTE lock. Fidelity: dup for anonymous memory; file mappings are refused.
  */
+
 import { taskBlock } from '../../sim/task.ts';
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EBUSY, EINVAL, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
@@ -11,8 +13,6 @@ import { mmget_not_zero, mmput } from '../kernel/mm_users.ts';
 import { BUG_ON } from '../lib/bug.ts';
 import type { mm_struct, task_struct, vm_area_struct } from '../mm_types.ts';
 import {
-  collapse_allowed,
-  type collapse_control,
   collapse_huge_page,
   find_pmd_or_thp_or_none,
   hugepage_vma_revalidate,
@@ -23,6 +23,7 @@ import {
   none_or_zero,
   type scan_result,
 } from './khugepaged_collapse.ts';
+import { collapse_allowed, type collapse_control, KHUGEPAGED } from './khugepaged_mm.ts';
 import { folio_maybe_mapped_shared } from './large_folio.ts';
 import { folio_expected_ref_count } from './migrate.ts';
 import { PMD_SIZE } from './mm.ts';
@@ -170,7 +171,6 @@ const GO_ON: readonly scan_result[] = [
 ];
 
 const FORCED: collapse_control = { is_khugepaged: false };
-const KHUGEPAGED: collapse_control = { is_khugepaged: true };
 
 /** What madvise_collapse() returns. With lock_dropped the VMA may be gone. */
 interface collapse_end {

@@ -6,6 +6,7 @@
  * only). World: one NUMA node, no memory cgroups, no userfaultfd, no machine checks: a copy cannot fail. Fidelity: dup
  * for anonymous memory.
  */
+
 import type { spinlock_t } from '../../sim/struct.ts';
 import type { K } from '../../sim/wait.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
@@ -16,21 +17,16 @@ import { deferred_split_folio } from './deferred_split.ts';
 import { trace_thp_collapse } from './events.ts';
 import { folio_trylock, folio_unlock } from './folio_lock.ts';
 import { folio_alloc_huge } from './huge_zero.ts';
+import {
+  collapse_allowed,
+  type collapse_control,
+  hpage_collapse_test_exit,
+} from './khugepaged_mm.ts';
 import { ksm_might_unmap_zero_page } from './ksm_globals.ts';
 import { folio_maybe_mapped_shared } from './large_folio.ts';
 import { do_swap_page } from './memory_fault.ts';
 import { folio_expected_ref_count } from './migrate.ts';
-import {
-  linear_page_index,
-  PAGE_SIZE,
-  PMD_SIZE,
-  VM_HUGEPAGE,
-  VM_HUGETLB,
-  VM_NOHUGEPAGE,
-  VM_SPECIAL,
-  vma_is_anonymous,
-  vma_is_temporary_stack,
-} from './mm.ts';
+import { linear_page_index, PAGE_SIZE, PMD_SIZE, vma_is_anonymous } from './mm.ts';
 import { add_mm_counter, MM_ANONPAGES } from './mm_counter.ts';
 import {
   mmap_read_lock,
@@ -120,11 +116,6 @@ export type scan_result =
   | 'DEL_PAGE_LRU'
   | 'ALLOC_HUGE_PAGE_FAIL';
 
-/** struct collapse_control: khugepaged collapses what is used and mostly there, madvise(MADV_COLLAPSE) everything. */
-export interface collapse_control {
-  readonly is_khugepaged: boolean;
-}
-
 /** khugepaged_max_ptes_none, _swap, _shared, as they are after boot: they bind khugepaged alone. */
 export const khugepaged_max_ptes_none = HPAGE_PMD_NR - 1;
 export const khugepaged_max_ptes_swap = HPAGE_PMD_NR / 8;
@@ -134,26 +125,6 @@ export const khugepaged_max_ptes_shared = HPAGE_PMD_NR / 2;
 export const none_or_zero = (pte: pte_t): boolean =>
   pte_none(pte) || (pte_present(pte) && is_zero_pfn(pte_pfn(pte)));
 
-/**
- * mm/huge_memory.c: thp_vma_allowable_orders() v6.18 for TVA_FORCED_COLLAPSE and TVA_KHUGEPAGED, order 9: no file is
- * eligible, and `enabled` is madvise.
- */
-export function collapse_allowed(
-  vma: vm_area_struct,
-  vm_flags: number,
-  cc: collapse_control,
-): boolean {
-  return (
-    vma_is_anonymous(vma) &&
-    (!cc.is_khugepaged || (vm_flags & VM_HUGEPAGE) !== 0) &&
-    (vm_flags & (VM_NOHUGEPAGE | VM_SPECIAL | VM_HUGETLB)) === 0 &&
-    // Whether any aligned block fits, judged by the last one.
-    thp_vma_suitable_order(vma, vma.vm_end - PMD_SIZE) &&
-    !vma_is_temporary_stack(vma) &&
-    vma.anon_vma !== null
-  );
-}
-
 /** mm/khugepaged.c: hugepage_vma_revalidate() v6.18: mmap_lock was dropped meanwhile. Preconditions: mmap_lock. */
 export function hugepage_vma_revalidate(
   mm: mm_struct,
@@ -161,7 +132,7 @@ export function hugepage_vma_revalidate(
   expect_anon: boolean,
   cc: collapse_control,
 ): { result: scan_result; vma: vm_area_struct | null } {
-  if (mm.mm_users === 0) {
+  if (hpage_collapse_test_exit(mm)) {
     return { result: 'ANY_PROCESS', vma: null };
   }
   const vma = find_vma(mm, address);

@@ -5,6 +5,7 @@
  * VMA concerned. Fidelity: dup for the walk, the errors, the advice that changes VMA flags, DONTNEED,
  * the advice about single pages and guard regions, and COLLAPSE (mm/khugepaged.ts).
  */
+
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR } from '../errno.ts';
 import { fput, get_file } from '../fs/file_table.ts';
@@ -16,6 +17,7 @@ import { readAhead } from './filemap.ts';
 import { guard_install_range, guard_remove_range } from './guard.ts';
 import { madvise_populate } from './gup.ts';
 import { madvise_collapse } from './khugepaged.ts';
+import { khugepaged_enter_vma } from './khugepaged_mm.ts';
 import { ksm_madvise } from './ksm_unmerge.ts';
 import { advisePageRange } from './madvise_walk.ts';
 import { zap_page_range_single, zap_page_range_single_batched } from './memory_zap.ts';
@@ -47,8 +49,6 @@ import {
   MADV_UNMERGEABLE,
   MADV_WILLNEED,
   MADV_WIPEONFORK,
-  MMF_VM_HUGEPAGE,
-  mm_flags_set,
   offset_in_page,
   PAGE_ALIGN,
   PAGE_SIZE,
@@ -375,8 +375,6 @@ function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; f
     case MADV_DODUMP:
       return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? refuse : set(flags & ~VM_DONTDUMP);
     case MADV_HUGEPAGE:
-      // hugepage_madvise() and khugepaged_enter_vma()
-      mm_flags_set(MMF_VM_HUGEPAGE, vma.vm_mm as mm_struct);
       return set((flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE);
     case MADV_NOHUGEPAGE:
       return set((flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE);
@@ -385,13 +383,18 @@ function advisedFlags(vma: vm_area_struct, behavior: number): { error: number; f
   }
 }
 
-/** advisedFlags(), with the advice of KSM, which un-merges pages. */
+/** advisedFlags(), with what KSM and khugepaged do beside: un-merge pages, put the mm on their lists. */
 function* adviseFlags(
   vma: vm_area_struct,
   m: madvise_behavior,
 ): K<{ error: number; flags: number }> {
   if (m.behavior !== MADV_MERGEABLE && m.behavior !== MADV_UNMERGEABLE) {
-    return advisedFlags(vma, m.behavior);
+    const advised = advisedFlags(vma, m.behavior);
+    if (m.behavior === MADV_HUGEPAGE) {
+      // hugepage_madvise(): khugepaged need not wait for the next fault.
+      yield* khugepaged_enter_vma(vma, advised.flags);
+    }
+    return advised;
   }
   const advised = { vm_flags: vma.vm_flags };
   const error = yield* ksm_madvise(vma, m.start, m.end, m.behavior, advised);

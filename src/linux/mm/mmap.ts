@@ -5,6 +5,7 @@
  * Lock tree: mmap_lock of the parent -> mmap_lock of the child -> vma_start_write() -> i_mmap_rwsem ->
  * anon_vma root -> ptl. Fidelity: dup; hugetlb, memory keys, LSM, MDWE and userfaultfd are left out.
  */
+
 import type { K } from '../../sim/wait.ts';
 import {
   EACCES,
@@ -28,6 +29,7 @@ import { rb_init_root } from '../lib/rbtree.ts';
 import type { file, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mm_populate } from './gup.ts';
 import { vma_interval_tree_insert_after } from './interval_tree.ts';
+import { khugepaged_fork } from './khugepaged_mm.ts';
 import { ksm_fork } from './ksm.ts';
 import { copy_page_range, free_pgtables } from './memory.ts';
 import { unmap_vmas } from './memory_zap.ts';
@@ -530,6 +532,7 @@ export function* dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number> {
   }
   if (retval === 0) {
     yield* ksm_fork(mm, oldmm);
+    yield* khugepaged_fork(mm, oldmm);
   } else {
     mm_flags_set(MMF_OOM_SKIP, mm);
     mm_flags_set(MMF_UNSTABLE, mm);

@@ -36,6 +36,7 @@ import {
   vma_interval_tree_insert,
   vma_interval_tree_remove,
 } from './interval_tree.ts';
+import { khugepaged_enter_vma } from './khugepaged_mm.ts';
 import { PAGE_SIZE, VM_OPS_SPECIAL, VM_SPECIAL, VM_STICKY, vma_is_anonymous } from './mm.ts';
 import {
   mmap_assert_write_locked,
@@ -476,6 +477,7 @@ export function* vma_merge_existing_range(vmg: vma_merge_struct): K<vm_area_stru
     return null;
   }
   setStickyFlags(target, sticky);
+  yield* khugepaged_enter_vma(target, vmg.vm_flags);
   vmg.state = 'success';
   return target;
 }
@@ -510,6 +512,7 @@ export function* vma_merge_new_range(vmg: vma_merge_struct): K<vm_area_struct | 
     }
   }
   if (vmg.target !== null && (yield* vma_expand(vmg)) === 0) {
+    yield* khugepaged_enter_vma(vmg.target, vmg.vm_flags);
     vmg.state = 'success';
     return vmg.target;
   }

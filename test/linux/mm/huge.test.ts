@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { judge } from '../../../src/check/judges.ts';
 import { mmOfTask } from '../../../src/linux/describe.ts';
 import { first_deferred_folio, folio_deferred } from '../../../src/linux/mm/deferred_split.ts';
+import { khugepaged_mm_slot_cachep } from '../../../src/linux/mm/khugepaged_types.ts';
 import {
   folio_entire_mapcount,
   folio_large_mapcount,
@@ -423,6 +424,88 @@ describe('collapse', () => {
     expect(w.aim('collapse')).toBe(0);
     expect([w.mm().rss_anon, w.mm().rss_swap]).toEqual([512, 0]);
     expect(w.load(64)).toBe(3);
+  });
+});
+
+describe('khugepaged', () => {
+  /** A second process with a block of its own at P, small pages that khugepaged may collapse. */
+  function small(w: World, task: number, blocks = 1): void {
+    call(w.m, task, 'mmap', [P, blocks * HUGE, 3, 0x32, -1, 0]);
+    for (let i = 0; i < blocks; i++) call(w.m, task, 'store', [P + i * HUGE, 7, 3 * PAGE]);
+    call(w.m, task, 'madvise', [P, blocks * HUGE, MADV_HUGEPAGE]);
+    settle(w.m);
+  }
+  const scan = (w: World, times = 1): number => {
+    const made = call(w.m, w.kernel, 'khugepaged_scan', [times]);
+    w.check('khugepaged_scan');
+    return made;
+  };
+
+  test('collapses block by block, mm by mm', () => {
+    const w = new World();
+    const b = w.fork();
+    small(w, w.a, 3);
+    small(w, b, 1);
+    // 4096 pages at once, and an mm that was collapsed in is left: its next block comes with the next call.
+    expect(scan(w)).toBe(4);
+    expect(scan(w)).toBe(0);
+    expect([w.mm().rss_anon, w.mm(b).rss_anon]).toEqual([3 * 512, 512]);
+    expect([w.load(2), w.load(1024), w.load(2, b)]).toEqual([7, 7, 7]);
+  });
+
+  test('leaves alone what is not advised, not used, or too small', () => {
+    const w = new World();
+    call(w.m, w.a, 'mmap', [P, HUGE, 3, 0x32, -1, 0]);
+    call(w.m, w.a, 'store', [P, 1, 4 * PAGE]);
+    settle(w.m);
+    expect(scan(w)).toBe(0);
+    call(w.m, w.a, 'madvise', [P, HUGE, MADV_HUGEPAGE]);
+    for (const page of [0, 1, 2, 3]) {
+      call(w.m, w.kernel, 'referenced', [w.a, at(page)]);
+      // The walk has cleared the accessed bits.
+    }
+    expect(scan(w)).toBe(0);
+    w.load(0);
+    expect(scan(w)).toBe(1);
+  });
+
+  test('knows an mm from its first use of MADV_HUGEPAGE until it is gone, forks included', () => {
+    const w = new World();
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    const known = () => khugepaged_mm_slot_cachep.live();
+    // Not before there is an anon_vma.
+    expect(known()).toBe(0);
+    w.do('store', P, 1);
+    expect(known()).toBe(1 + 1);
+    const b = w.fork();
+    expect(known()).toBe(1 + 2);
+    call(w.m, b, 'exit_group', [0]);
+    w.check('the child has gone');
+    expect(known()).toBe(1 + 1);
+    call(w.m, w.a, 'exit_group', [0]);
+    w.check('the parent has gone');
+    expect(known()).toBe(1);
+  });
+
+  test('in the middle of a dying mm gets out of it and frees its slot', () => {
+    const w = new World();
+    const b = w.fork();
+    small(w, b, 4);
+    let stopped = 0;
+    for (let steps = 0; steps < 4000 && stopped < 40; steps += 37, stopped++) {
+      begin(w.m, w.kernel, 'khugepaged_scan', [1]);
+      w.m.run(w.kernel, steps, null);
+      if (stopped === 1) begin(w.m, b, 'exit_group', [0]);
+      for (let turn = 0; turn < 10_000 && w.m.block(w.kernel).op !== 0; turn++) {
+        if (stopped >= 1 && w.m.enabled(b)) w.m.run(b, 11, null);
+        if (w.m.enabled(w.kernel)) w.m.run(w.kernel, 13, null);
+      }
+      expect(findings(w.m)).toEqual([]);
+    }
+    while (w.m.block(b).op !== 0 && w.m.enabled(b)) w.m.run(b, ENDLESS, null);
+    scan(w, 2);
+    expect(khugepaged_mm_slot_cachep.live()).toBe(1);
   });
 });
 

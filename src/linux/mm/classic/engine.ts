@@ -44,6 +44,7 @@ export const classic_mm: mm_ops = {
     mseal: later('6.10'),
     pkey_mprotect: later('4.9'),
     collapse: later('2.6.38, as transparent huge pages'),
+    khugepaged_scan: later('2.6.38, as transparent huge pages'),
     split: later('2.6.38, as transparent huge pages'),
     mlock: unbuilt,
     mlockall: unbuilt,

@@ -39,6 +39,7 @@ const missing: Readonly<Record<string, string>> = {
   pkey_mprotect: later('4.9'),
   openat: later('2.6.16'),
   collapse: later('2.6.38, as transparent huge pages'),
+  khugepaged_scan: later('2.6.38, as transparent huge pages'),
   split: later('2.6.38, as transparent huge pages'),
   ksm_scan: later('2.6.32'),
   ksm_set: later('2.6.32'),

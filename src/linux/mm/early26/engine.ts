@@ -35,6 +35,7 @@ export const missing_early26: Readonly<Record<string, string>> = {
   mseal: later('6.10'),
   pkey_mprotect: later('4.9'),
   collapse: later('2.6.38, as transparent huge pages'),
+  khugepaged_scan: later('2.6.38, as transparent huge pages'),
   split: later('2.6.38, as transparent huge pages'),
   execveat: later('3.19'),
   fallocate: later('2.6.23'),
