@@ -44,6 +44,8 @@ export interface mm_struct extends Obj {
   exec_vm: number;
   stack_vm: number;
   def_flags: number;
+  /** context.pkey_allocation_map: protection keys that pkey_alloc() gave out. */
+  pkey_allocation_map: number;
   start_brk: number;
   brk: number;
   start_stack: number;
@@ -96,6 +98,7 @@ export const mm_cachep = struct<mm_struct>('mm_struct', {
   exec_vm: 'n',
   stack_vm: 'n',
   def_flags: 'n',
+  pkey_allocation_map: 'n',
   start_brk: 'n',
   brk: 'n',
   start_stack: 'n',

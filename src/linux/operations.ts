@@ -66,6 +66,9 @@ import { do_mseal } from './mm/mseal.ts';
 import { sys_msync } from './mm/msync.ts';
 import { NODE_DATA } from './mm/node.ts';
 import type { mlock_ops } from './mm/ops.ts';
+import { sys_pkey_alloc, sys_pkey_free } from './mm/pkeys.ts';
+import { type iovec, process_madvise } from './mm/process_madvise.ts';
+import { remap_file_pages } from './mm/remap_file_pages.ts';
 import { splitAt } from './mm/split_at.ts';
 import { lru_add_drain } from './mm/swap.ts';
 import { swapoff } from './mm/swapoff.ts';
@@ -81,6 +84,11 @@ type Handler = (op: Operation) => K<number>;
 function numberArg(op: Operation, index: number, otherwise = 0): number {
   const value = op.args[index];
   return typeof value === 'number' ? value : otherwise;
+}
+
+/** A protection key: an int, whose upper half nobody looks at. */
+function keyArg(op: Operation, index: number): number {
+  return Number(BigInt.asIntN(32, BigInt(numberArg(op, index))));
 }
 
 function textArg(op: Operation, index: number): string {
@@ -159,6 +167,42 @@ function* op_munmap(op: Operation): K<number> {
 
 function* op_mprotect(op: Operation): K<number> {
   return yield* memory_manager().mprotect(numberArg(op, 0), numberArg(op, 1), numberArg(op, 2), -1);
+}
+
+function* op_pkey_mprotect(op: Operation): K<number> {
+  const prot = numberArg(op, 2);
+  return yield* memory_manager().mprotect(numberArg(op, 0), numberArg(op, 1), prot, keyArg(op, 3));
+}
+
+function* op_pkey_alloc(op: Operation): K<number> {
+  return yield* sys_pkey_alloc(numberArg(op, 0), numberArg(op, 1));
+}
+
+function* op_pkey_free(op: Operation): K<number> {
+  return yield* sys_pkey_free(keyArg(op, 0));
+}
+
+function* op_remap_file_pages(op: Operation): K<number> {
+  const [prot, pgoff, flags] = [numberArg(op, 2), numberArg(op, 3), numberArg(op, 4)];
+  return yield* remap_file_pages(numberArg(op, 0), numberArg(op, 1), prot, pgoff, flags);
+}
+
+/** The array of struct iovec that an argument stands for. */
+function iovecArg(op: Operation, index: number): iovec[] {
+  const value = op.args[index];
+  return (Array.isArray(value) ? value : []).map((part: unknown) => {
+    const [base, len] = Array.isArray(part) ? (part as unknown[]) : [];
+    return {
+      iov_base: typeof base === 'number' ? base : 0,
+      iov_len: typeof len === 'number' ? len : 0,
+    };
+  });
+}
+
+function* op_process_madvise(op: Operation): K<number> {
+  const vec = iovecArg(op, 1);
+  const [behavior, flags] = [numberArg(op, 3), numberArg(op, 4)];
+  return yield* process_madvise(numberArg(op, 0), vec, numberArg(op, 2), behavior, flags);
 }
 
 function* op_mremap(op: Operation): K<number> {
@@ -541,7 +585,11 @@ const table: Readonly<Record<string, Handler>> = {
   mmap: op_mmap,
   munmap: op_munmap,
   mprotect: op_mprotect,
-  pkey_mprotect: op_mprotect,
+  pkey_mprotect: op_pkey_mprotect,
+  pkey_alloc: op_pkey_alloc,
+  pkey_free: op_pkey_free,
+  remap_file_pages: op_remap_file_pages,
+  process_madvise: op_process_madvise,
   mremap: op_mremap,
   brk: op_brk,
   madvise: op_madvise,

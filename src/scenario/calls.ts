@@ -7,6 +7,8 @@ export type ArgKind =
   | 'number'
   | 'fd'
   | 'task'
+  /** A process, or PIDFD_SELF. */
+  | 'pidfd'
   | 'path'
   | 'any'
   | `flags:${string}`;
@@ -37,6 +39,8 @@ mmap(addr: address, length: length, prot: PROT_, flags: MAP_, fd: fd, offset: le
 munmap(addr: address, length: length) -- unmap a range
 mprotect(addr: address, length: length, prot: PROT_) -- change protection of a range
 pkey_mprotect(addr: address, length: length, prot: PROT_, pkey: number) -- mprotect with a protection key
+pkey_alloc(flags: number, rights: number) -- ask for a protection key; this processor has none to give
+pkey_free(pkey: number) -- give a protection key back
 mremap(addr: address, old_length: length, new_length: length, [flags: MREMAP_], [new_addr: address]) -- move or resize a mapping
 brk(addr: address) -- set the end of the heap; the result is the end afterwards
 madvise(addr: address, length: length, advice: MADV_) -- advise, discard, guard, merge or collapse a range
@@ -64,7 +68,7 @@ ftruncate(fd: fd, length: length) -- set a file's size; pages beyond it leave ev
 fallocate(fd: fd, mode: FALLOC_FL_, offset: length, length: length) -- allocate or punch a range of a file
 close(fd: fd) -- close a descriptor; mappings keep the file
 prctl(option: PR_, [arg2: any], [arg3: any], [arg4: any], [arg5: any]) -- PR_SET_MEMORY_MERGE, PR_SET_THP_DISABLE
-process_madvise(pidfd: fd, iov: any, count: number, advice: MADV_, flags: number) -- madvise another process
+process_madvise(pidfd: pidfd, iov: any, count: number, advice: MADV_, flags: number) -- madvise several ranges of a process: [{addr, length}, …]
 *store(addr: address, [byte: number], [length: length]) -- write a byte (0) to every byte of a range (one byte)
 *load(addr: address, [length: length]) -- read a range (one byte); the result is the first byte
 *touch(addr: address, [length: length]) -- access as a recorded page fault: store where allowed, else load
@@ -137,6 +141,8 @@ export function describeKind(kind: ArgKind): string {
       return 'a number';
     case 'fd':
       return 'a descriptor';
+    case 'pidfd':
+      return 'a process, or PIDFD_SELF';
     case 'task':
       return 'a process';
     case 'path':

@@ -83,7 +83,9 @@ function wrongPart(arg: Expr, kind: ArgKind): WrongPart | undefined {
     if (arg.kind === 'string') return undefined;
     return { span: arg.span, what: 'this', hint: 'write the name in double quotes' };
   }
-  if (kind === 'task') {
+  const isSelf = arg.kind === 'constant' && familyPrefixOf(arg.name) === 'PIDFD_';
+  if (kind === 'pidfd' && isSelf) return undefined;
+  if (kind === 'task' || kind === 'pidfd') {
     return { span: arg.span, what: arg.kind === 'number' ? shorten(arg.text) : 'this' };
   }
   if (arg.kind === 'string') return { span: arg.span, what: 'a string' };

@@ -118,6 +118,14 @@ const mfdConstants = {
   MFD_HUGE_1GB: 0x78000000,
 };
 
+/** PIDFD_*: process_madvise. */
+const pidfdConstants = {
+  PIDFD_SELF: -10000,
+  PIDFD_SELF_THREAD: -10000,
+  PIDFD_SELF_PROCESS: -10001,
+  PIDFD_SELF_THREAD_GROUP: -10001,
+};
+
 /** CLONE_*: clone, clone3. */
 const cloneConstants = {
   CLONE_VM: 0x100,
@@ -271,6 +279,7 @@ const families: readonly (readonly [prefix: string, members: Readonly<Record<str
     ['MS_', msConstants],
     ['FOLL_', follConstants],
     ['MFD_', mfdConstants],
+    ['PIDFD_', pidfdConstants],
     ['CLONE_', cloneConstants],
     ['O_', openConstants],
     ['FALLOC_FL_', fallocateConstants],

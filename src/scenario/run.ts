@@ -350,7 +350,7 @@ export class ScenarioRun {
   }
 
   #startOperation(operation: Operation): void {
-    if (!isSimulated(this.#kernel(), operation.callee)) {
+    if (!isSimulated(this.#kernel(), operation)) {
       this.#unsimulated(operation);
       return;
     }
@@ -543,7 +543,7 @@ export class ScenarioRun {
     const queues: Operation[][] = [];
     for (const item of statement.body) {
       if (item.kind !== 'operation') continue;
-      if (!isSimulated(this.#kernel(), item.callee)) throw this.#notSimulated(item);
+      if (!isSimulated(this.#kernel(), item)) throw this.#notSimulated(item);
       const task = this.#task(item.actor, item);
       if (this.machine.block(task).dead === 1) throw this.#ended(task, item);
       let column = tasks.indexOf(task);

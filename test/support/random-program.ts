@@ -10,6 +10,9 @@ import type { Machine, Operation } from '../../src/sim/machine.ts';
 import { AIMED, hugeOperation, pageOfBlock } from './huge-operations.ts';
 
 const PAGE = 4096;
+const MADV_WILLNEED = 3;
+const MADV_COLD = 20;
+const MADV_PAGEOUT = 21;
 /** Pages of a huge page. */
 const HUGE = 512;
 const ARENA = 0x10_0000_0000;
@@ -158,6 +161,13 @@ export class RandomProgram {
     if (rare === 0) return { ...of('pin', task, this.#page(), prng.pick([0, 1, 1, 0x100])) };
     if (rare === 1) return kernel('pin');
     if (rare < 4) return kernel('unpin');
+    if (rare === 5)
+      return of('remap_file_pages', this.#page(), this.#length(4), 0, prng.below(8), 0);
+    if (rare === 6) {
+      const ranges = [0, 1].map(() => [this.#page(), this.#length(4)]);
+      const advice = prng.pick([...this.#advice, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED]);
+      return of('process_madvise', prng.pick(this.alive), ranges, 2, advice, 0);
+    }
     if (this.#pressure) {
       const hunger = prng.below(100);
       if (hunger < 20) return of('store', this.#page(), prng.below(256), this.#length(120));

@@ -136,6 +136,8 @@ function copy_mm_fields(mm: mm_struct, oldmm: mm_struct): void {
   mm.start_stack = oldmm.start_stack;
   mm.owner = oldmm.owner;
   mm.ksm_zero_pages = oldmm.ksm_zero_pages;
+  // Without OSPKE nothing sets it anew.
+  mm.pkey_allocation_map = oldmm.pkey_allocation_map;
 }
 
 /** kernel/fork.c: dup_mm() v6.18: a copy of the address space, or null. */

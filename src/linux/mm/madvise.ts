@@ -92,7 +92,7 @@ import { find_vma, find_vma_prev } from './vma_tree.ts';
 type madvise_lock_mode = 'none' | 'mmap_read' | 'mmap_write' | 'vma_read';
 
 /** struct madvise_behavior: one madvise() and where it is. */
-interface madvise_behavior {
+export interface madvise_behavior {
   readonly mm: mm_struct;
   readonly behavior: number;
   tlb: mmu_gather | null;
@@ -524,7 +524,7 @@ function get_lock_mode(behavior: number): madvise_lock_mode {
 }
 
 /** mm/madvise.c: madvise_lock() v6.18. 0 or -EINTR. */
-function* madvise_lock(m: madvise_behavior): K<number> {
+export function* madvise_lock(m: madvise_behavior): K<number> {
   m.lock_mode = get_lock_mode(m.behavior);
   if (m.lock_mode === 'mmap_write') {
     return (yield* mmap_write_lock_killable(m.mm)) === 0 ? 0 : -EINTR;
@@ -536,7 +536,7 @@ function* madvise_lock(m: madvise_behavior): K<number> {
 }
 
 /** mm/madvise.c: madvise_unlock() v6.18. */
-function madvise_unlock(m: madvise_behavior): void {
+export function madvise_unlock(m: madvise_behavior): void {
   if (m.lock_mode === 'mmap_write') {
     mmap_write_unlock(m.mm);
   } else if (m.lock_mode === 'mmap_read') {
@@ -567,6 +567,65 @@ function is_valid_madvise(start: number, len_in: number, behavior: number): bool
   return start + len < 2 ** 64;
 }
 
+/** mm/madvise.c: madvise_should_skip() v6.18: what an invalid or empty request comes to; null: there is work. */
+export function madvise_should_skip(
+  start: number,
+  len_in: number,
+  behavior: number,
+): number | null {
+  if (!is_valid_madvise(start, len_in, behavior)) {
+    return -EINVAL;
+  }
+  return len_in === 0 ? 0 : null;
+}
+
+/** One madvise() that has not begun. */
+export function newBehavior(mm: mm_struct, behavior: number): madvise_behavior {
+  return {
+    mm,
+    behavior,
+    tlb: null,
+    lock_mode: 'none',
+    start: 0,
+    end: 0,
+    prev: null,
+    vma: null,
+    lock_dropped: false,
+  };
+}
+
+/** mm/madvise.c: madvise_init_tlb() v6.18. */
+export function madvise_init_tlb(m: madvise_behavior): void {
+  if (get_lock_mode(m.behavior) === 'vma_read') {
+    m.tlb = tlb_gather_mmu(m.mm);
+  }
+}
+
+/** mm/madvise.c: madvise_finish_tlb() v6.18. */
+export function* madvise_finish_tlb(m: madvise_behavior): K {
+  if (m.tlb !== null) {
+    yield* tlb_finish_mmu(m.tlb);
+    m.tlb = null;
+  }
+}
+
+/** mm/madvise.c: madvise_do_behavior() v6.18. Preconditions: madvise_lock() held. */
+export function* madvise_do_behavior(
+  start: number,
+  len_in: number,
+  m: madvise_behavior,
+): K<number> {
+  m.start = start;
+  m.end = start + PAGE_ALIGN(len_in);
+  m.prev = null;
+  m.vma = null;
+  m.lock_dropped = false;
+  if (m.behavior === MADV_POPULATE_READ || m.behavior === MADV_POPULATE_WRITE) {
+    return yield* madvise_populate(m.mm, m.start, m.end, m.behavior === MADV_POPULATE_WRITE);
+  }
+  return yield* madvise_walk_vmas(m);
+}
+
 /** mm/madvise.c: do_madvise() v6.18. 0 or a negative errno. */
 export function* do_madvise(
   mm: mm_struct,
@@ -574,39 +633,17 @@ export function* do_madvise(
   len_in: number,
   behavior: number,
 ): K<number> {
-  if (!is_valid_madvise(start, len_in, behavior)) {
-    return -EINVAL;
+  const skip = madvise_should_skip(start, len_in, behavior);
+  if (skip !== null) {
+    return skip;
   }
-  const len = PAGE_ALIGN(len_in);
-  if (len === 0) {
-    return 0;
-  }
-  const m: madvise_behavior = {
-    mm,
-    behavior,
-    tlb: null,
-    lock_mode: 'none',
-    start,
-    end: start + len,
-    prev: null,
-    vma: null,
-    lock_dropped: false,
-  };
+  const m = newBehavior(mm, behavior);
   if ((yield* madvise_lock(m)) !== 0) {
     return -EINTR;
   }
-  if (get_lock_mode(behavior) === 'vma_read') {
-    m.tlb = tlb_gather_mmu(mm);
-  }
-  let error: number;
-  if (behavior === MADV_POPULATE_READ || behavior === MADV_POPULATE_WRITE) {
-    error = yield* madvise_populate(mm, start, start + len, behavior === MADV_POPULATE_WRITE);
-  } else {
-    error = yield* madvise_walk_vmas(m);
-  }
-  if (m.tlb !== null) {
-    yield* tlb_finish_mmu(m.tlb);
-  }
+  madvise_init_tlb(m);
+  const error = yield* madvise_do_behavior(start, len_in, m);
+  yield* madvise_finish_tlb(m);
   madvise_unlock(m);
   return error;
 }

@@ -71,6 +71,7 @@ import {
   SWP_MIGRATION_READ_EXCLUSIVE,
   set_pte_at,
 } from './pgtable.ts';
+import { mm_pkey_is_allocated } from './pkeys.ts';
 import { __split_huge_pmd } from './split_huge_pmd.ts';
 import {
   may_expand_vm,
@@ -383,7 +384,7 @@ export function* do_mprotect_pkey(
   }
   let error = -ENOMEM;
   const vma = vmaTreeFind(mm, start, end);
-  if (pkey !== -1) {
+  if (pkey !== -1 && !mm_pkey_is_allocated(mm, pkey)) {
     error = -EINVAL;
   } else if (vma === null) {
     error = -ENOMEM;
