@@ -43,6 +43,19 @@ export interface mlock_ops {
   munlockall(): K<number>;
 }
 
+/** What scanning the LRU lists (vmscan_lru.ts) does with pages; absent: as v6.18 (vmscan.ts). */
+export interface page_reclaim_ops {
+  /** Reclaims isolated pages, the last of the list first. Those that stay are isolated still. */
+  shrink_page_list(pages: readonly folio[]): K<{
+    readonly nr_reclaimed: number;
+    readonly nr_unqueued_dirty: number;
+    readonly nr_pageout: number;
+    readonly kept: folio[];
+  }>;
+  /** How many mappings have used the page, and the vm_flags of those. */
+  page_referenced(page: folio): K<{ readonly count: number; readonly vm_flags: number }>;
+}
+
 export interface mm_ops {
   readonly name: string;
   readonly reuse: reuse_rule;
@@ -80,6 +93,7 @@ export interface mm_ops {
   exit_mmap(mm: mm_struct): K;
   /** What an allocation does that finds too little memory free. NULL: it fails. */
   alloc_pages_slowpath(gfp: number, order: number): K<folio | null>;
+  readonly page_reclaim?: page_reclaim_ops;
   /** Aimed work of kernel tasks on the page that a task maps at an address. */
   reclaimAt(task: number, address: number): K<number>;
   referencedAt(task: number, address: number): K<number>;

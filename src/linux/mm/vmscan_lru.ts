@@ -2,6 +2,8 @@
  * mm/vmscan.c v6.18: scanning the LRU lists: what is reclaimed when memory runs short, by the task that needs
  * it (direct reclaim) and by kswapd (mm/kswapd.ts). What becomes of one folio is in mm/vmscan.ts.
  *
+ * Kernels before 5.18 come here too, with their own steps for a page (mm_ops.page_reclaim).
+ *
  * Lock tree: none while lists change (lru_lock is not modelled, each change is one step); then the folio lock
  * and what shrink_folio_list() takes. Fidelity: dup for one node, one zone and no memory cgroup; no slab
  * shrinkers, no refault costs (there are no shadow entries), no throttling sleeps; the classic lists, not
@@ -11,6 +13,7 @@
 import { read_heap } from '../../sim/cpu.ts';
 import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
+import { memory_manager } from '../kernel.ts';
 import { type folio, mem_map } from '../mm_types.ts';
 import { folio_unqueue_deferred_split } from './deferred_split.ts';
 import { flushForReclaim } from './flusher.ts';
@@ -40,7 +43,7 @@ import { folio_referenced } from './rmap.ts';
 import { folio_putback_lru, lru_add_drain } from './swap.ts';
 import { folio_is_file_lru, lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
 import { get_nr_swap_pages, swap_info } from './swapfile.ts';
-import { shrink_folio_list } from './vmscan.ts';
+import { shrink_folio_list, type shrink_result } from './vmscan.ts';
 import {
   trace_mm_vmscan_direct_reclaim_begin,
   trace_mm_vmscan_direct_reclaim_end,
@@ -280,6 +283,24 @@ function too_many_isolated(file: boolean, sc: scan_control): boolean {
   return taken > inactive >> 3;
 }
 
+/** shrink_folio_list(), or what the running kernel has instead. */
+function* shrinkPages(folios: readonly folio[]): K<shrink_result> {
+  const own = memory_manager().page_reclaim;
+  if (own !== undefined) {
+    return yield* own.shrink_page_list(folios);
+  }
+  return yield* shrink_folio_list(folios, false);
+}
+
+/** folio_referenced(), or what the running kernel has instead. */
+function* pageReferenced(folio: folio): K<{ readonly count: number; readonly vm_flags: number }> {
+  const own = memory_manager().page_reclaim;
+  if (own !== undefined) {
+    return yield* own.page_referenced(folio);
+  }
+  return yield* folio_referenced(folio, false);
+}
+
 /** mm/vmscan.c: shrink_inactive_list() v6.18. Number of pages reclaimed. */
 export function* shrink_inactive_list(
   nr_to_scan: number,
@@ -297,7 +318,7 @@ export function* shrink_inactive_list(
     return 0;
   }
   // Oldest first.
-  const result = yield* shrink_folio_list([...folios].reverse(), false);
+  const result = yield* shrinkPages([...folios].reverse());
   const { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept } = result;
   move_folios_to_lru(kept);
   mod_isolated(file, -nr_taken);
@@ -329,7 +350,7 @@ export function* shrink_active_list(nr_to_scan: number, sc: scan_control, lru: n
       folio_putback_lru(folio);
       continue;
     }
-    const refs = yield* folio_referenced(folio, false);
+    const refs = yield* pageReferenced(folio);
     if (refs.count !== 0 && (refs.vm_flags & VM_EXEC) !== 0 && folio_is_file_lru(folio)) {
       active.push(folio);
       continue;

@@ -4,8 +4,9 @@ import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
 import { mmOfTask, vmaAt, vmasOf } from '../../../src/linux/describe.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
+import { ENDLESS } from '../../../src/sim/cpu.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
-import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+import { call, operation, spawnInit, spawnKernelThread } from '../driver.ts';
 
 const PAGE = 4096;
 const AT = 0x10_0000_0000;
@@ -87,5 +88,28 @@ describe.each(kernels)('%s', (kernel) => {
     expect(call(w.machine, w.a, 'load', [AT + 10 * PAGE])).toBe(-14);
     expect(w.run(w.a, 'fallocate', fd, 0, 0, 4 * PAGE)).toBe(0);
     expect(w.run(w.a, 'load', AT + 2 * PAGE)).toBe(0);
+  });
+
+  test('more than there is: clean pages go, then others to swap, then the largest process', () => {
+    const machine = bootMachine({
+      kernel: selectKernel(kernel),
+      memoryPages: 1024,
+      swapPages: 128,
+      recording: false,
+    });
+    const a = spawnInit(machine, 'A');
+    const hungry = machine.taskCount() + 1;
+    call(machine, a, 'mmap', [AT, 40 * PAGE, 3, ANON, -1, 0]);
+    call(machine, a, 'store', [AT, 42, 40 * PAGE]);
+    call(machine, a, 'fork');
+    call(machine, hungry, 'mmap', [AT + 64 * PAGE, 2000 * PAGE, 3, ANON | 0x4000, -1, 0]);
+    // The page tables and what is kept free leave less than 1024 pages: 128 go to swap.
+    call(machine, hungry, 'store', [AT + 64 * PAGE, 1, 900 * PAGE]);
+    expect(judge(machine, 'operation-end')).toEqual([]);
+    machine.begin(hungry, operation('store', [AT + 64 * PAGE, 2, 2000 * PAGE]));
+    machine.run(hungry, ENDLESS, null);
+    expect(machine.block(hungry).dead).toBe(1);
+    expect(judge(machine, 'operation-end')).toEqual([]);
+    expect(call(machine, a, 'load', [AT + 39 * PAGE])).toBe(42);
   });
 });

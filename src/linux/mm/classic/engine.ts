@@ -1,7 +1,6 @@
 /** The memory manager of 2.6.33 to 6.1 as presets name it. */
-import type { K } from '../../../sim/wait.ts';
-import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
+import { __alloc_pages_slowpath } from '../page_alloc_slow.ts';
 import { classic_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
 import { sys_madvise } from './madvise.ts';
@@ -9,16 +8,11 @@ import { migrateAt } from './migrate.ts';
 import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
-import { reclaimAt, referencedAt } from './vmscan.ts';
+import { classic_page_reclaim, reclaimAt, referencedAt } from './vmscan.ts';
 
 const later = (version: string): string => `it came with ${version}`;
 const unbuilt = 'the simulator does not have it for this kernel yet';
 const noKsm = 'the kernels before 6.18 are built without CONFIG_KSM here';
-
-/** Allocations do not reclaim here: what finds no free page fails. */
-function* noReclaim(): K<folio | null> {
-  return null;
-}
 
 export const classic_mm: mm_ops = {
   name: 'classic',
@@ -33,7 +27,8 @@ export const classic_mm: mm_ops = {
   do_user_addr_fault: do_page_fault,
   dup_mmap,
   exit_mmap,
-  alloc_pages_slowpath: noReclaim,
+  alloc_pages_slowpath: __alloc_pages_slowpath,
+  page_reclaim: classic_page_reclaim,
   reclaimAt,
   referencedAt,
   migrateAt,
@@ -57,7 +52,6 @@ export const classic_mm: mm_ops = {
     execveat: later('3.19'),
     compact: unbuilt,
     prctl: later('6.4, as far as memory goes'),
-    kswapd: unbuilt,
     ksm_scan: noKsm,
     ksm_set: noKsm,
     swapoff: unbuilt,

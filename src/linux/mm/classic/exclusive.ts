@@ -16,8 +16,11 @@ import { sys_mremap } from './mremap_dontunmap.ts';
 const { clone3: _clone3, ...missing } = missing_3_19;
 const unbuilt = 'the simulator does not have it for this kernel yet';
 
+/** Pages are reclaimed as in v6.18. */
+const { page_reclaim: _listed, ...vma_side } = classic_mm;
+
 export const exclusive_mm: mm_ops = {
-  ...classic_mm,
+  ...vma_side,
   name: 'classic, with exclusive pages',
   reuse: 'anon_exclusive',
   exec: { ...classic_exec, get_arg_page },

@@ -9,6 +9,7 @@ import { down_read, up_read } from '../../kernel/locking/rwsem.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_page_fault_user } from '../events.ts';
 import { VM_GROWSDOWN, VM_WRITE, vma_is_accessible } from '../mm.ts';
+import { NODE_DATA } from '../node.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from '../vm_fault.ts';
 import { find_vma } from '../vma_tree.ts';
 import { nr_free_pages } from '../watermark.ts';
@@ -68,7 +69,8 @@ export function* do_page_fault(mm: mm_struct, error_code: number, address: numbe
     return 0;
   }
   if ((fault & VM_FAULT_OOM) !== 0) {
-    return nr_free_pages() === 0 ? -ENOMEM : 0;
+    // pagefault_out_of_memory(): the instruction runs again; hopeless if there is nobody left to kill.
+    return nr_free_pages() <= NODE_DATA().watermark_min ? -ENOMEM : 0;
   }
   return signal(SIGBUS, BUS_ADRERR, address);
 }

@@ -12,6 +12,7 @@ import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_page_fault_user } from '../events.ts';
 import { handle_mm_fault } from '../memory_fault.ts';
 import { VM_GROWSDOWN, VM_WRITE, vma_is_accessible } from '../mm.ts';
+import { NODE_DATA } from '../node.ts';
 import {
   FAULT_FLAG_DEFAULT,
   FAULT_FLAG_TRIED,
@@ -55,7 +56,8 @@ function fault_result(fault: number, address: number): number {
     return 0;
   }
   if ((fault & VM_FAULT_OOM) !== 0) {
-    return nr_free_pages() === 0 ? -ENOMEM : 0;
+    // pagefault_out_of_memory(): the instruction runs again; hopeless if there is nobody left to kill.
+    return nr_free_pages() <= NODE_DATA().watermark_min ? -ENOMEM : 0;
   }
   return signal(SIGBUS, BUS_ADRERR, address);
 }

@@ -9,6 +9,7 @@ import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { VM_BUG_ON_FOLIO } from '../../lib/bug.ts';
 import type { mm_struct, page, vm_area_struct } from '../../mm_types.ts';
+import { alloc_pages } from '../alloc_pages.ts';
 import {
   trace_fault_anon,
   trace_fault_cow,
@@ -17,6 +18,7 @@ import {
   trace_fault_swap,
 } from '../events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from '../folio_lock.ts';
+import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from '../gfp.ts';
 import { vm_normal_page } from '../memory.ts';
 import { migration_entry_wait } from '../migrate.ts';
 import {
@@ -34,7 +36,7 @@ import {
   MM_SWAPENTS,
   mm_counter_file,
 } from '../mm_counter.ts';
-import { folio_alloc, folio_get, is_zero_pfn, ZERO_PAGE, ZERO_PFN } from '../page_alloc.ts';
+import { folio_get, is_zero_pfn, ZERO_PAGE, ZERO_PFN } from '../page_alloc.ts';
 import {
   folio_anon_vma,
   folio_set,
@@ -188,7 +190,8 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
   const { mm, vma, address } = at;
   let new_page: page | null = null;
   if ((yield* anon_rmap().anon_vma_prepare(vma)) === 0) {
-    new_page = folio_alloc(0, is_zero_pfn(pte_pfn(orig_pte)));
+    const zero = is_zero_pfn(pte_pfn(orig_pte)) ? __GFP_ZERO : 0;
+    new_page = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | zero, 0);
   }
   if (new_page === null) {
     if (old_page !== null) {
@@ -295,7 +298,7 @@ function* do_anonymous_page(at: fault): K<number> {
   if ((yield* anon_rmap().anon_vma_prepare(vma)) !== 0) {
     return VM_FAULT_OOM;
   }
-  const page = folio_alloc(0, true);
+  const page = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_ZERO, 0);
   if (page === null) {
     return VM_FAULT_OOM;
   }
@@ -338,7 +341,7 @@ function* ksm_might_need_to_copy(page: page, vma: vm_area_struct, address: numbe
   }
   // ksm_does_need_to_copy(). Whoever is quicker with the page copies it on write, and changes nothing here.
   folio_unlock(page);
-  const new_page = folio_alloc(0);
+  const new_page = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
   if (new_page !== null) {
     new_page.content = page.content;
     folio_set(new_page, PG_dirty | PG_uptodate | PG_swapbacked | PG_locked);
@@ -446,7 +449,7 @@ function* preparePage(at: fault, vmf: vm_fault): K<prepared> {
   if ((vma.vm_flags & VM_SHARED) === 0) {
     let copy: page | null = null;
     if ((yield* anon_rmap().anon_vma_prepare(vma)) === 0) {
-      copy = folio_alloc(0);
+      copy = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
     }
     if (copy === null) {
       folio_unlock(source);

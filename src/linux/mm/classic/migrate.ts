@@ -12,6 +12,7 @@ import { rcu_read_lock, rcu_read_unlock } from '../../kernel/rcu.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
 import type { anon_vma, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
+import { alloc_pages } from '../alloc_pages.ts';
 import {
   trace_migrate_begin,
   trace_migrate_end,
@@ -19,14 +20,9 @@ import {
   trace_walk_hit,
 } from '../events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from '../folio_lock.ts';
+import { GFP_HIGHUSER_MOVABLE } from '../gfp.ts';
 import { isolateAt } from '../migrate.ts';
-import {
-  folio_alloc,
-  folio_get,
-  folio_ref_count,
-  folio_ref_freeze,
-  folio_ref_unfreeze,
-} from '../page_alloc.ts';
+import { folio_get, folio_ref_count, folio_ref_freeze, folio_ref_unfreeze } from '../page_alloc.ts';
 import { folio_mapping, page_cache_replace } from '../page_cache.ts';
 import {
   folio_clear,
@@ -225,7 +221,7 @@ function* moveLocked(newpage: page, page: page): K<number> {
 
 /** mm/migrate.c: unmap_and_move() v2.6.34 with force. 0, -EAGAIN or -ENOMEM. The isolated page is put back or freed. */
 function* unmap_and_move(page: page): K<number> {
-  const newpage = folio_alloc(0);
+  const newpage = yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0);
   if (newpage === null) {
     folio_putback_lru(page);
     return -ENOMEM;

@@ -15,6 +15,7 @@ import {
 } from '../folio_lock.ts';
 import { isolateAt } from '../migrate.ts';
 import { VM_LOCKED } from '../mm.ts';
+import type { page_reclaim_ops } from '../ops.ts';
 import {
   folio_ref_count,
   folio_ref_freeze,
@@ -161,6 +162,45 @@ function* shrinkPage(page: page): K<boolean> {
   free_frozen_pages(page, 0);
   return true;
 }
+
+/** mm/vmscan.c: shrink_page_list() v2.6.34 of pages that the scan has isolated, the last first. */
+function* shrink_page_list(
+  pages: readonly page[],
+): ReturnType<page_reclaim_ops['shrink_page_list']> {
+  const page_list = [...pages];
+  const kept: page[] = [];
+  let nr_reclaimed = 0;
+  let nr_unqueued_dirty = 0;
+  let nr_pageout = 0;
+  for (;;) {
+    const page = page_list.pop();
+    if (page === undefined) {
+      break;
+    }
+    const swapbacked = folio_test_swapbacked(page);
+    const write = swapbacked && (folio_test_dirty(page) || !folio_test_swapcache(page));
+    nr_unqueued_dirty += !swapbacked && folio_test_dirty(page) ? 1 : 0;
+    if (yield* shrinkPage(page)) {
+      nr_reclaimed = nr_reclaimed + 1;
+      nr_pageout += write ? 1 : 0;
+    } else {
+      kept.push(page);
+    }
+  }
+  return { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept };
+}
+
+/** page_referenced() of the active list: without the page lock. */
+function* activeReferenced(page: page): ReturnType<page_reclaim_ops['page_referenced']> {
+  const refs = yield* page_referenced(page, false);
+  return { count: refs.referenced, vm_flags: refs.vm_flags };
+}
+
+/** The scan of the lists is that of v6.18, the steps of a page are these. */
+export const classic_page_reclaim: page_reclaim_ops = {
+  shrink_page_list,
+  page_referenced: activeReferenced,
+};
 
 /** Reclaims the page that task number `task` maps at `address`. 1 freed, 0 kept, or a negative errno. */
 export function* reclaimAt(task: number, address: number): K<number> {
