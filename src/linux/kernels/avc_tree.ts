@@ -16,6 +16,7 @@ export const avc_tree_features = {
   restore_under_ptl: 'removal of migration entries looks at none without its ptl (3.1)',
   rmap_rwsem: 'walks take the lock of the root for read (3.8)',
   grow_locks_page_table: 'a growing stack moves its start under page_table_lock (3.8)',
+  fault_around: 'a read fault of a file maps the pages around it that are there (3.15)',
   free_child_first: 'the last reference to an anon_vma frees it before its root (3.16)',
   put_outside_rcu: 'a lookup that came too late drops its reference outside of RCU (3.16)',
   chain_limit:
@@ -29,6 +30,8 @@ export const avc_tree_features = {
   two_counters: 'children and VMAs of an anon_vma are counted apart (6.0, CVE-2022-42703)',
   mprotect_writable: 'mprotect() makes entries writable that a write fault would only allow (6.0)',
   mremap_merges: 'a mapping that grows in place merges with the next one (6.0)',
+  mmap_expands:
+    'mmap() and brk() expand a VMA, the next one first, and do not ask vma_merge() (6.1)',
   case6_at_once: 'vma_adjust() removes both VMAs of case 6 in one go (6.1)',
 } as const;
 
@@ -73,6 +76,7 @@ const v3_18: readonly feature[] = [
   ...v3_7,
   'rmap_rwsem',
   'grow_locks_page_table',
+  'fault_around',
   'free_child_first',
   'put_outside_rcu',
 ];
@@ -88,6 +92,7 @@ const v6_1: readonly feature[] = [
   'two_counters',
   'mprotect_writable',
   'mremap_merges',
+  'mmap_expands',
   'case6_at_once',
 ];
 

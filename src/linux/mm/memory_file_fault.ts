@@ -203,7 +203,7 @@ export function* finish_fault(vmf: vm_fault): K<number> {
  * mm/memory.c: do_fault_around() v6.18: maps what is ready in a window of 16 pages. The window starts at
  * the aligned page, or at the VMA's start if that comes later, and then slides past the natural boundary.
  */
-function* do_fault_around(vmf: vm_fault): K<number> {
+export function* do_fault_around(vmf: vm_fault): K<number> {
   const nr_pages = fault_around_pages;
   const pte_off = pte_index(vmf.address);
   const vma_off = vmf.pgoff - vmf.vma.vm_pgoff;

@@ -376,7 +376,14 @@ describe('an unfaulted VMA that takes in a faulted one', () => {
     return family;
   };
 
-  test.each(['v3.7', 'v3.18', 'v3.19', 'v5.19', 'v6.1'])('has its chain on %s', (kernel) => {
+  test('stays apart on v6.1, where the range goes to the faulted side', () => {
+    const family = fill('v6.1', []);
+    expect(family.vma(0).vm_end).toBe(AT + 2 * PAGE);
+    expect(family.vma(0, 2).vm_end).toBe(AT + 8 * PAGE);
+    expect(family.verdicts()).toEqual([]);
+  });
+
+  test.each(['v3.7', 'v3.18', 'v3.19', 'v5.19'])('has its chain on %s', (kernel) => {
     const family = fill(kernel, []);
     expect(family.vma(0).vm_end).toBe(AT + 8 * PAGE);
     expect(family.chain(0)).toEqual([family.vma(0).anon_vma]);

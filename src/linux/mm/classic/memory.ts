@@ -20,6 +20,7 @@ import {
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from '../folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from '../gfp.ts';
 import { vm_normal_page } from '../memory.ts';
+import { do_fault_around } from '../memory_file_fault.ts';
 import { migration_entry_wait } from '../migrate.ts';
 import {
   linear_page_index,
@@ -102,7 +103,7 @@ import {
   VM_FAULT_SIGBUS,
   type vm_fault,
 } from '../vm_fault.ts';
-import { has_page_mkwrite, vm_ops_fault, vm_ops_page_mkwrite } from '../vm_ops.ts';
+import { has_map_pages, has_page_mkwrite, vm_ops_fault, vm_ops_page_mkwrite } from '../vm_ops.ts';
 import {
   page_add_anon_rmap,
   page_add_file_rmap,
@@ -544,6 +545,13 @@ function* handle_pte_fault(at: fault, pte: pte_ptr): K<number> {
     }
     if (vma_is_anonymous(at.vma)) {
       return yield* do_anonymous_page(at);
+    }
+    const read = (at.flags & FAULT_FLAG_WRITE) === 0;
+    if (read && has('fault_around') && has_map_pages(at.vma)) {
+      // Pages of the file that need no reading are mapped in passing, perhaps this one among them (3.15).
+      if ((yield* do_fault_around(faultOf(at, at.flags))) !== 0) {
+        return 0;
+      }
     }
     return yield* __do_fault(at, entry);
   }

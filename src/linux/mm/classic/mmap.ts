@@ -94,6 +94,7 @@ import {
 } from '../vma_tree.ts';
 import { copy_page_range } from './copy_page_range.ts';
 import { __split_vma, nextOf, retreeGrown, vma_link, vma_merge } from './vma_adjust.ts';
+import { expandForBrk, expandForMmap } from './vma_expand.ts';
 
 // ---------------------------------------------------------------- unmapping
 
@@ -282,16 +283,10 @@ function* mmap_region(
     vm_flags |= VM_ACCOUNT;
   }
   const prev = prevOf(mm, addr);
-  let vma: vm_area_struct | number | null = yield* vma_merge(
-    mm,
-    prev,
-    addr,
-    addr + len,
-    vm_flags,
-    null,
-    file,
-    pgoff,
-  );
+  const end = addr + len;
+  let vma: vm_area_struct | number | null = has('mmap_expands')
+    ? yield* expandForMmap(mm, prev, addr, end, vm_flags, file, pgoff)
+    : yield* vma_merge(mm, prev, addr, end, vm_flags, null, file, pgoff);
   if (vma === null) {
     vma = yield* newVma(mm, file, addr, len, vm_flags, pgoff);
   }
@@ -440,7 +435,10 @@ export function* do_brk(addr: number, length: number): K<number> {
   }
   const pgoff = addr / PAGE_SIZE;
   const prev = prevOf(mm, addr);
-  const merged = yield* vma_merge(mm, prev, addr, addr + len, flags, null, null, pgoff);
+  const end = addr + len;
+  const merged = has('mmap_expands')
+    ? yield* expandForBrk(prev, addr, end, flags)
+    : yield* vma_merge(mm, prev, addr, end, flags, null, null, pgoff);
   if (merged === null) {
     const made = yield* newVma(mm, null, addr, len, flags, pgoff);
     if (typeof made === 'number') {

@@ -1,0 +1,148 @@
+/** Faults of the kernels with interval trees: what 3.15 maps around, what 5.19 and 6.1 reuse and write to. */
+import { describe, expect, test } from 'vitest';
+import { judge } from '../../../src/check/judges.ts';
+import { bootMachine } from '../../../src/linux/boot.ts';
+import { mmOfTask, pteAt } from '../../../src/linux/describe.ts';
+import { selectKernel } from '../../../src/linux/kernels.ts';
+import { PageAnonExclusive } from '../../../src/linux/mm/page-flags.ts';
+import { pte_pfn, pte_present, pte_write } from '../../../src/linux/mm/pgtable.ts';
+import { mem_map, type mm_struct } from '../../../src/linux/mm_types.ts';
+import type { Machine } from '../../../src/sim/machine.ts';
+import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+
+const PAGE = 4096;
+const AT = 0x10_0000_0000;
+const R = 1;
+const RW = 3;
+const FIXED_ANON = 0x32;
+const FIXED_PRIVATE = 0x12;
+const FIXED_SHARED = 0x11;
+const O_RDWR_CREAT = 0x42;
+
+class World {
+  readonly machine: Machine;
+  readonly a: number;
+  readonly kernel: number;
+
+  constructor(kernel: string, withouts: readonly string[] = []) {
+    const selected = selectKernel(kernel, [], withouts);
+    this.machine = bootMachine({ kernel: selected, memoryPages: 1024, swapPages: 64 });
+    this.a = spawnInit(this.machine, 'A');
+    this.kernel = spawnKernelThread(this.machine, 'kernel');
+  }
+
+  run(name: string, ...args: unknown[]): number {
+    return call(this.machine, this.a, name, args);
+  }
+
+  pte(page: number, task = this.a): number {
+    return pteAt(mmOfTask(this.machine, task) as mm_struct, AT + page * PAGE);
+  }
+
+  isRight(): void {
+    expect(this.machine.findings()).toEqual([]);
+    expect(judge(this.machine, 'operation-end')).toEqual([]);
+  }
+}
+
+/** Pages that are mapped after a read of the first page of a file whose 16 pages are in the page cache. */
+function mappedAfterRead(world: World): number {
+  const fd = call(world.machine, world.a, 'open', ['/tmp/file', O_RDWR_CREAT], { size: 16 * PAGE });
+  world.run('mmap', AT, 16 * PAGE, RW, FIXED_SHARED, fd, 0);
+  for (let i = 0; i < 16; i++) world.run('store', AT + i * PAGE, i);
+  world.run('munmap', AT, 16 * PAGE);
+  world.run('mmap', AT, 16 * PAGE, R, FIXED_PRIVATE, fd, 0);
+  expect(world.run('load', AT + PAGE)).toBe(1);
+  let mapped = 0;
+  for (let i = 0; i < 16; i++) if (pte_present(world.pte(i))) mapped++;
+  world.isRight();
+  return mapped;
+}
+
+describe('a read of a cached page of a file', () => {
+  test.each(['v2.6.36', 'v3.7'])('maps that page on %s', (kernel) => {
+    expect(mappedAfterRead(new World(kernel))).toBe(1);
+  });
+
+  test.each(['v3.18', 'v3.19', 'v5.19', 'v6.1'])('maps all 16 around it on %s', (kernel) => {
+    expect(mappedAfterRead(new World(kernel))).toBe(16);
+  });
+
+  test('maps that page on v3.18 without fault_around', () => {
+    expect(mappedAfterRead(new World('v3.18', ['fault_around']))).toBe(1);
+  });
+});
+
+/** A page of A's after a fork, a write of the child and its exit: whether A has it alone by the rules of the kernel. */
+describe('a page that a child has copied and left', () => {
+  const leftAlone = (kernel: string): World => {
+    const world = new World(kernel);
+    world.run('mmap', AT, PAGE, RW, FIXED_ANON, -1, 0);
+    world.run('store', AT, 1);
+    world.run('fork');
+    const child = world.machine.taskCount();
+    call(world.machine, child, 'store', [AT, 2]);
+    call(world.machine, child, 'exit_group', [0]);
+    expect(pte_write(world.pte(0))).toBe(false);
+    return world;
+  };
+
+  test.each(['v3.7', 'v3.19', 'v5.19', 'v6.1'])('is written to in its place on %s', (kernel) => {
+    const world = leftAlone(kernel);
+    const pfn = pte_pfn(world.pte(0));
+    world.run('store', AT, 3);
+    expect(pte_pfn(world.pte(0))).toBe(pfn);
+    world.isRight();
+  });
+
+  test.each(['v5.19', 'v6.1'])('is exclusive again after that on %s', (kernel) => {
+    const world = leftAlone(kernel);
+    expect(PageAnonExclusive(mem_map.at(pte_pfn(world.pte(0))))).toBe(false);
+    world.run('store', AT, 3);
+    expect(PageAnonExclusive(mem_map.at(pte_pfn(world.pte(0))))).toBe(true);
+  });
+});
+
+describe('a page that nobody else has, swapped in for a read', () => {
+  const swappedIn = (kernel: string): World => {
+    const world = new World(kernel);
+    world.run('mmap', AT, PAGE, RW, FIXED_ANON, -1, 0);
+    world.run('store', AT, 1);
+    call(world.machine, world.kernel, 'settle', []);
+    for (let i = 0; i < 2; i++) {
+      call(world.machine, world.kernel, 'reclaim', [world.a, AT]);
+    }
+    expect(pte_present(world.pte(0))).toBe(false);
+    expect(world.run('load', AT)).toBe(1);
+    world.isRight();
+    return world;
+  };
+
+  test.each(['v3.7', 'v3.19', 'v5.19', 'v6.1'])('cannot be written to at once on %s', (kernel) => {
+    expect(pte_write(swappedIn(kernel).pte(0))).toBe(false);
+  });
+
+  test('can be on v6.18', () => {
+    expect(pte_write(swappedIn('v6.18').pte(0))).toBe(true);
+  });
+});
+
+describe('mprotect() that allows writing again', () => {
+  const allowed = (kernel: string): boolean => {
+    const world = new World(kernel);
+    world.run('mmap', AT, PAGE, RW, FIXED_ANON, -1, 0);
+    world.run('store', AT, 1);
+    world.run('mprotect', AT, PAGE, R);
+    world.run('mprotect', AT, PAGE, RW);
+    world.isRight();
+    return pte_write(world.pte(0));
+  };
+
+  test.each(['v3.7', 'v3.19', 'v5.19'])('leaves it to a write fault on %s', (kernel) => {
+    expect(allowed(kernel)).toBe(false);
+  });
+
+  test('makes a page writable that the process has alone on v6.1', () => {
+    expect(allowed('v6.1')).toBe(true);
+  });
+});
