@@ -3,7 +3,7 @@
  *
  * Lock tree: mmap_lock (write) -> i_mmap_rwsem -> anon_vma root -> old ptl -> new ptl (nesting two ptls is
  * safe because mmap_lock is held for write). Map counts, folio->index and folio->mapping do not change:
- * vm_pgoff moved with the VMA. Fidelity: dup; no huge pages, no userfaultfd.
+ * vm_pgoff moved with the VMA. Fidelity: dup; no huge PUDs, no PMD migration entries, no userfaultfd.
  */
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN } from '../errno.ts';

@@ -13,6 +13,7 @@ import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mm_populate } from './gup.ts';
 import { ksm_madvise } from './ksm_unmerge.ts';
 import {
+  FS_DEV_ZERO,
   MADV_UNMERGEABLE,
   MAP_FIXED,
   MAP_SHARED,
@@ -475,9 +476,16 @@ function check_mremap_params(vrm: vma_remap_struct): number {
 }
 
 /**
+ * mm/mremap.c: vma_multi_allowed() v6.18, without userfaultfd: whether the VMA may move together with others. A file's own
+ * get_unmapped_area() might not obey MREMAP_FIXED; of those there are here only that of /dev/zero is not known to.
+ */
+function vma_multi_allowed(vma: vm_area_struct): boolean {
+  return vma.vm_file?.f_inode?.i_kind !== FS_DEV_ZERO;
+}
+
+/**
  * mm/mremap.c: remap_move() v6.18 (since 6.17): moves every VMA of the range, keeping the distances. Pieces that
- * were moved before an error stay moved. No userfaultfd and no unknown get_unmapped_area() here, so
- * that vma_multi_allowed() is always true.
+ * were moved before an error stay moved.
  */
 function* remap_move(vrm: vma_remap_struct): K<number> {
   const mm = current_mm();
@@ -502,6 +510,10 @@ function* remap_move(vrm: vma_remap_struct): K<number> {
     vrm.new_addr = target_addr + offset;
     vrm.old_len = len;
     vrm.new_len = len;
+    // Only as the single VMA of the range.
+    if (!vma_multi_allowed(vma) && (seen_vma || vma.vm_end < end)) {
+      return -EFAULT;
+    }
     let moved = check_prep_vma(vrm);
     if (moved === 0) {
       moved = yield* mremap_to(vrm);
