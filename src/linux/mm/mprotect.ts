@@ -2,13 +2,13 @@
  * mm/mprotect.c v6.18: mprotect(2): new access bits for the VMAs of a range, then for their page tables.
  *
  * Lock tree: mmap_lock (write) -> vma_start_write() -> (merge or split: i_mmap_rwsem, anon_vma root) -> ptl.
- * Fidelity: dup; without NUMA hinting, userfaultfd, protection keys, MDWE and huge pages.
+ * Fidelity: dup; without NUMA hinting, userfaultfd, protection keys, MDWE, PMD migration entries and huge PUDs.
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import { current_mm } from '../kernel/current.ts';
 import { WARN_ON_ONCE } from '../lib/bug.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { mm_struct, page, vm_area_struct } from '../mm_types.ts';
 import { populate_vma_page_range } from './gup.ts';
 import { change_huge_pmd } from './huge_memory.ts';
 import { vm_normal_page } from './memory.ts';
@@ -37,7 +37,7 @@ import {
 } from './mm.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import { page_folio } from './page_alloc.ts';
-import { folio_test_anon, PageAnonExclusive } from './page-flags.ts';
+import { folio_test_anon, folio_test_large, PageAnonExclusive } from './page-flags.ts';
 import {
   is_swap_pte,
   is_writable_migration_entry,
@@ -72,6 +72,12 @@ import {
   set_pte_at,
 } from './pgtable.ts';
 import { mm_pkey_is_allocated } from './pkeys.ts';
+import {
+  FPB_RESPECT_WRITE,
+  folio_pte_batch_flags,
+  modify_prot_start_ptes,
+  pte_advance_pfn,
+} from './pte_batch.ts';
 import { __split_huge_pmd } from './split_huge_pmd.ts';
 import {
   may_expand_vm,
@@ -110,31 +116,47 @@ export function can_change_pte_writable(vma: vm_area_struct, addr: number, pte: 
   return page !== null && folio_test_anon(page_folio(page)) && PageAnonExclusive(page);
 }
 
-/** The entry that a new protection makes of `oldpte`. Preconditions: ptl. */
-function changed_pte(
-  vma: vm_area_struct,
-  addr: number,
-  oldpte: pte_t,
-  newprot: number,
-  cp_flags: number,
-): pte_t {
-  if (pte_present(oldpte)) {
-    const ptent = pte_modify(oldpte, newprot);
-    if ((cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0 && !pte_write(ptent)) {
-      return can_change_pte_writable(vma, addr, ptent) ? pte_mkwrite(ptent) : ptent;
-    }
-    return ptent;
+/** mm/mprotect.c: mprotect_folio_pte_batch() v6.18. */
+function mprotect_folio_pte_batch(page: page | null, ptep: pte_ptr, max_nr_ptes: number): number {
+  if (page === null || !folio_test_large(page_folio(page))) {
+    return 1;
   }
-  if (is_swap_pte(oldpte) && is_writable_migration_entry(oldpte)) {
-    // Whether it may be written later is for the fault to find out.
-    const anon = folio_test_anon(migration_page(oldpte));
-    const kind = anon ? SWP_MIGRATION_READ_EXCLUSIVE : SWP_MIGRATION_READ;
-    return migration_pte_with_kind(oldpte, kind);
-  }
-  return oldpte;
+  return folio_pte_batch_flags(page_folio(page), ptep, max_nr_ptes, FPB_RESPECT_WRITE);
 }
 
-/** mm/mprotect.c: change_pte_range() v6.18. Entries looked at, or -EAGAIN when the table has gone. */
+/**
+ * The new entries of a batch: prot_commit_flush_ptes(), set_write_prot_commit_flush_ptes(). Accessed and dirty bits of one
+ * become those of all. Preconditions: ptl.
+ */
+function commitBatch(
+  vma: vm_area_struct,
+  addr: number,
+  ptep: pte_ptr,
+  newprot: number,
+  cp_flags: number,
+  nr_ptes: number,
+): void {
+  const ptent = pte_modify(modify_prot_start_ptes(ptep, nr_ptes), newprot);
+  const try_write = (cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0 && !pte_write(ptent);
+  for (let i = 0; i < nr_ptes; i++) {
+    const at = addr + i * PAGE_SIZE;
+    let pte = pte_advance_pfn(ptent, i);
+    if (try_write && can_change_pte_writable(vma, at, pte)) {
+      pte = pte_mkwrite(pte);
+    }
+    if (pte !== ptep_get(ptep + i)) {
+      set_pte_at(vma.vm_mm as mm_struct, at, ptep + i, pte);
+    }
+  }
+}
+
+/** A migration entry, after which nobody may write without a fault; whether he may is for the fault to find out. */
+function changedMigrationEntry(oldpte: pte_t): pte_t {
+  const anon = folio_test_anon(page_folio(migration_page(oldpte)));
+  return migration_pte_with_kind(oldpte, anon ? SWP_MIGRATION_READ_EXCLUSIVE : SWP_MIGRATION_READ);
+}
+
+/** mm/mprotect.c: change_pte_range() v6.18. Entries changed, or -EAGAIN when the table has gone. */
 function* change_pte_range(
   vma: vm_area_struct,
   pmd: pte_ptr,
@@ -150,15 +172,21 @@ function* change_pte_range(
   }
   let pages = 0;
   let pte = first;
-  for (let addr = start; addr < end; addr += PAGE_SIZE, pte += 1) {
+  let addr = start;
+  while (addr < end) {
     const oldpte = ptep_get(pte);
-    const newpte = changed_pte(vma, addr, oldpte, newprot, cp_flags);
-    if (newpte !== oldpte) {
-      set_pte_at(mm, addr, pte, newpte);
-    }
+    let nr_ptes = 1;
     if (pte_present(oldpte)) {
+      const page = vm_normal_page(vma, addr, oldpte);
+      nr_ptes = mprotect_folio_pte_batch(page, pte, (end - addr) / PAGE_SIZE);
+      commitBatch(vma, addr, pte, newprot, cp_flags, nr_ptes);
+      pages = pages + nr_ptes;
+    } else if (is_swap_pte(oldpte) && is_writable_migration_entry(oldpte)) {
+      set_pte_at(mm, addr, pte, changedMigrationEntry(oldpte));
       pages = pages + 1;
     }
+    addr = addr + nr_ptes * PAGE_SIZE;
+    pte = pte + nr_ptes;
   }
   pte_unmap_unlock(first);
   return pages;
