@@ -4,7 +4,7 @@
  * of the kernels with a VMA list and struct page. Fidelity: custom (Linux has one memory manager a kernel).
  */
 import type { K } from '../../sim/wait.ts';
-import type { file, folio, inode, mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { address_space, file, folio, inode, mm_struct, vm_area_struct } from '../mm_types.ts';
 
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
@@ -79,6 +79,8 @@ export interface mm_ops {
   readonly mlock?: mlock_ops;
   /** Where v6.18's does not do: msync(2). */
   msync?(start: number, len: number, flags: number): K<number>;
+  /** Where v6.18's does not do: a file becomes shorter, its pages from `holebegin` on go out of page tables, then out of the cache. */
+  invalidate_mmap_range?(mapping: address_space, holebegin: number): K;
   /** Where v6.18's does not do: a file has become shorter, its pages have left the page cache and go out of page tables. */
   vmtruncate?(inode: inode, newsize: number): K;
   /** A user access that the page tables do not allow: 0 to try again, or -EFAULT after a signal. */

@@ -121,7 +121,7 @@ export function* truncate_inode_pages(mapping: address_space, lstart: number): K
 /**
  * mm/truncate.c: truncate_pagecache() v6.18. The entries are cleared before the pages go, so that many of
  * them go at once, and again afterwards: a private copy may have been made in between. Memory managers with a vmtruncate() do
- * it the other way round, once.
+ * it the other way round, those with an invalidate_mmap_range() once.
  */
 export function* truncate_pagecache(inode: inode, newsize: number): K {
   const mapping = inode.i_mapping as address_space;
@@ -132,6 +132,11 @@ export function* truncate_pagecache(inode: inode, newsize: number): K {
     return;
   }
   const holebegin = Math.ceil(newsize / PAGE_SIZE) * PAGE_SIZE;
+  if (era.invalidate_mmap_range !== undefined) {
+    yield* era.invalidate_mmap_range(mapping, holebegin);
+    yield* truncate_inode_pages(mapping, newsize);
+    return;
+  }
   yield* unmap_mapping_range(mapping, holebegin, 0, true);
   yield* truncate_inode_pages(mapping, newsize);
   yield* unmap_mapping_range(mapping, holebegin, 0, true);

@@ -3,12 +3,16 @@ import type { K } from '../../../sim/wait.ts';
 import { ENOSYS } from '../../errno.ts';
 import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
+import { early26_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
 import { hooks } from './hooks.ts';
 import { sys_madvise } from './madvise.ts';
+import { early26_mlock } from './mlock.ts';
 import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
+import { sys_msync } from './msync.ts';
+import { invalidate_mmap_range } from './truncate.ts';
 import { reclaimAt, referencedAt } from './vmscan.ts';
 
 const later = (version: string): string => `it came with ${version}`;
@@ -47,13 +51,7 @@ export const missing_early26: Readonly<Record<string, string>> = {
   prctl: later('2.6.38 as far as memory goes'),
   ksm_scan: later('2.6.32'),
   ksm_set: later('2.6.32'),
-  mlock: unbuilt,
-  mlockall: unbuilt,
-  munlock: unbuilt,
-  munlockall: unbuilt,
-  execve: unbuilt,
-  ftruncate: unbuilt,
-  msync: unbuilt,
+  openat: later('2.6.16'),
   kswapd: unbuilt,
   swapoff: unbuilt,
   device_load: unbuilt,
@@ -71,6 +69,10 @@ export const early26_mm: mm_ops = {
   mremap: sys_mremap,
   brk: sys_brk,
   madvise: sys_madvise,
+  exec: early26_exec,
+  mlock: early26_mlock,
+  msync: sys_msync,
+  invalidate_mmap_range,
   do_user_addr_fault: do_page_fault,
   mm_alloc: (mm) => hooks().rmap_exec_mm(mm),
   dup_mmap,

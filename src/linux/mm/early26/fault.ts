@@ -4,6 +4,7 @@
  */
 import type { K } from '../../../sim/wait.ts';
 import { EFAULT, ENOMEM } from '../../errno.ts';
+import { current } from '../../kernel/current.ts';
 import { trace_signal_deliver } from '../../kernel/events.ts';
 import { down_read, up_read } from '../../kernel/locking/rwsem.ts';
 import type { mm_struct } from '../../mm_types.ts';
@@ -11,7 +12,6 @@ import { trace_page_fault_user } from '../events.ts';
 import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_WRITE } from '../mm.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from '../vm_fault.ts';
 import { find_vma } from '../vma_tree.ts';
-import { nr_free_pages } from '../watermark.ts';
 import { handle_mm_fault } from './memory.ts';
 import { growStack } from './mmap.ts';
 
@@ -67,7 +67,9 @@ export function* do_page_fault(mm: mm_struct, error_code: number, address: numbe
     return 0;
   }
   if ((fault & VM_FAULT_OOM) !== 0) {
-    return nr_free_pages() === 0 ? -ENOMEM : 0;
+    // VM: killing process.
+    current().sigkill = 1;
+    return -ENOMEM;
   }
   return signal(SIGBUS, BUS_ADRERR, address);
 }
