@@ -13,7 +13,17 @@ import { do_user_addr_fault } from './fault_retry.ts';
 import { missing_3_19 } from './later.ts';
 import { sys_mremap } from './mremap_dontunmap.ts';
 
-const { clone3: _clone3, ...missing } = missing_3_19;
+/** Calls that there are by 5.19, and what the page side of v6.18 brings. */
+const {
+  clone3: _clone3,
+  compact: _compact,
+  swapoff: _swapoff,
+  device_load: _load,
+  device_store: _store,
+  pin: _pin,
+  unpin: _unpin,
+  ...missing
+} = missing_3_19;
 const unbuilt = 'the simulator does not have it for this kernel yet';
 
 /** Pages are reclaimed as in v6.18. */
@@ -30,5 +40,12 @@ export const exclusive_mm: mm_ops = {
   reclaimAt,
   referencedAt,
   migrateAt,
-  missing: { ...missing, mlock2: unbuilt, pkey_mprotect: unbuilt },
+  missing: {
+    ...missing,
+    mlock2: unbuilt,
+    pkey_mprotect: unbuilt,
+    pkey_alloc: unbuilt,
+    pkey_free: unbuilt,
+    process_madvise: unbuilt,
+  },
 };

@@ -7,7 +7,12 @@ const noHuge = 'the kernels before 6.18 are built without CONFIG_TRANSPARENT_HUG
 const { memfd_create, execveat, ...missing } = classic_mm.missing;
 
 /** What 3.19 lacks. */
-export const missing_3_19: mm_ops['missing'] = { ...missing, collapse: noHuge, split: noHuge };
+export const missing_3_19: mm_ops['missing'] = {
+  ...missing,
+  collapse: noHuge,
+  khugepaged_scan: noHuge,
+  split: noHuge,
+};
 
 const with_reasons = (more: Record<string, string | undefined>): mm_ops['missing'] => {
   const all: Record<string, string> = { ...missing_3_19 };

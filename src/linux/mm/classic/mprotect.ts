@@ -68,7 +68,7 @@ import { __split_vma, vma_merge } from './vma_adjust.ts';
 
 /**
  * What an entry of a page frame becomes. `dirty_accountable`: a dirty page needs no first-write notice; with
- * mprotect_writable (6.0), where it is can_change_pte_writable(), also for a page that nobody shares.
+ * mprotect_writable (by 6.1), where it is can_change_pte_writable(), also for a page that nobody shares.
  */
 function changedPresent(
   vma: vm_area_struct,

@@ -1,6 +1,6 @@
 /**
  * mm/mremap.c v5.19 and v6.1: mremap(2) with MREMAP_DONTUNMAP (5.7): the entries move, the old mapping stays. Promises of
- * memory are made in move_vma(), where it is known how much is new. With mremap_merges (6.0) a mapping that grows in
+ * memory are made in move_vma(), where it is known how much is new. With mremap_merges (by 6.1) a mapping that grows in
  * place may meet and swallow the next one.
  *
  * Lock tree: mmap_lock (write) -> i_mmap_rwsem -> anon_vma root -> ptl of the source -> ptl of the destination.

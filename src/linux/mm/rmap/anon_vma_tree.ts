@@ -368,7 +368,7 @@ export function* anon_vma_fork(vma: vm_area_struct, pvma: vm_area_struct): K<num
 /**
  * mm/rmap.c: unlink_anon_vmas() v3.7: takes `vma` out of all trees and drops what becomes empty, in a second loop,
  * because freeing may take the lock that the first loop holds. Preconditions: mmap_sem held for write, or the VMA is
- * out of reach. vma->anon_vma is left as it is, but for unlink_clears (5.12).
+ * out of reach. vma->anon_vma is left as it is, but for unlink_clears (by 5.19).
  */
 export function* unlink_anon_vmas(vma: vm_area_struct): K {
   let root: anon_vma | null = null;

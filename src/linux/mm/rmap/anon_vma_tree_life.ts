@@ -3,7 +3,7 @@
  * of its root, and how a page finds its anon_vma without holding anything.
  *
  * rmap_rwsem (3.8): the lock of the root is a semaphore that walks take for read; before, it was a mutex.
- * free_child_first and put_outside_rcu (3.16) mend two faults of the reference count.
+ * free_child_first and put_outside_rcu (by 3.18) mend two faults of the reference count.
  *
  * Lock tree: page lock -> i_mmap lock -> anon_vma.root->rwsem (mutex) -> page_table_lock, ptls. Fidelity: dup.
  */
@@ -121,7 +121,7 @@ export function* anon_vma_free(anon_vma: anon_vma): K {
 }
 
 /**
- * mm/rmap.c: __put_anon_vma() v3.7, and with free_child_first v3.16. The other way round anon_vma_free() of the child
+ * mm/rmap.c: __put_anon_vma() v3.7, and with free_child_first v3.18. The other way round anon_vma_free() of the child
  * looks at the lock of a root that was freed.
  */
 export function* __put_anon_vma(anon_vma: anon_vma): K {
@@ -149,7 +149,7 @@ export function* put_anon_vma(anon_vma: anon_vma): K {
 /**
  * The reference that page_get_anon_vma() and the slow path of page_lock_anon_vma() take. Leaves the RCU read section
  * that it is called in. While the page is still mapped the anon_vma is the right one; if not, the object may
- * have been freed and be somebody else's, and the reference is given back: before 3.16 inside the RCU section,
+ * have been freed and be somebody else's, and the reference is given back: in 3.7 inside the RCU section,
  * although that may sleep.
  */
 function* getStillMapped(page: page, anon_vma: anon_vma): K<anon_vma | null> {
