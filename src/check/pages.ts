@@ -56,6 +56,10 @@ function batchReferences(): Map<number, number> {
     const pfn = cpu.heap[node.lru_add + i] as number;
     held.set(pfn, (held.get(pfn) ?? 0) + 1);
   }
+  for (let i = 0; i < node.mlock_nr; i++) {
+    const pfn = Math.floor((cpu.heap[node.mlock + i] as number) / 4);
+    held.set(pfn, (held.get(pfn) ?? 0) + 1);
+  }
   return held;
 }
 

@@ -18,6 +18,7 @@ import { type Entry, frameText, type Picture, place, vmaText } from './picture.t
 import {
   Broken,
   isAnon,
+  isFile,
   listEntries,
   mappingObject,
   PAGE,
@@ -216,7 +217,7 @@ export function judgeReachable(picture: Picture, chains: Chains, held: HeldLocks
       const anon_vma = mappingObject(page) as anon_vma | null | undefined;
       if (anon_vma?.root !== undefined && isLocked(anon_vma, held)) continue;
       for (const entry of entries) if (!busy(entry.mm)) judgeAnonEntry(chains, page, entry);
-    } else if (page.mapping !== 0) {
+    } else if (isFile(page)) {
       const mapping = mappingObject(page) as address_space;
       if (held?.any.has(mapping.i_mmap_rwsem) === true) continue;
       if (held?.any.has(mapping.i_shared_lock) === true) continue;

@@ -118,6 +118,7 @@ import {
   folio_put,
   folio_putback_lru,
   lru_add_drain,
+  mlock_drain_local,
 } from './swap.ts';
 import { __swap_cache_replace_folio } from './swapfile.ts';
 import { folio_unlocked } from './wait_conditions.ts';
@@ -195,6 +196,9 @@ function* remove_migration_pte(
       folio_add_file_rmap_pte(folio, new_page, vma, pvmw.address);
     }
     set_pte_at(mm, pvmw.address, pvmw.pte, pte);
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      mlock_drain_local();
+    }
     trace_remove_migration_pte({ address: pvmw.address, pte, order: folio_order(folio) });
   }
   return true;

@@ -42,6 +42,9 @@ export interface pglist_data extends Obj {
   /** cpu_fbatches.lru_add: folios not yet on a list; each holds a reference. */
   lru_add_nr: number;
   lru_add: words;
+  /** mlock_fbatch: folios to mlock or munlock (pfn * 4 + what); each holds a reference. */
+  mlock_nr: number;
+  mlock: words;
   /** zone->_watermark[]: free pages below which an allocation may not go, kswapd wakes, kswapd sleeps. */
   watermark_min: number;
   watermark_low: number;
@@ -81,6 +84,8 @@ export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   lists: ['words', NR_LRU_LISTS * 3],
   lru_add_nr: 'n',
   lru_add: ['words', FOLIO_BATCH_SIZE],
+  mlock_nr: 'n',
+  mlock: ['words', FOLIO_BATCH_SIZE],
   watermark_min: 'n',
   watermark_low: 'n',
   watermark_high: 'n',

@@ -76,7 +76,7 @@ import {
   rmap_walk_locked,
 } from './rmap.ts';
 import { split_huge_pmd_locked } from './split_huge_pmd.ts';
-import { folio_put, folio_put_refs, mlock_vma_folio } from './swap.ts';
+import { folio_put, folio_put_refs, mlock_drain_local, mlock_vma_folio } from './swap.ts';
 import { page_swap_entry, swap_duplicate, swap_free } from './swapfile.ts';
 
 /** enum ttu_flags. */
@@ -212,6 +212,9 @@ function* try_to_unmap_one(
       dec_mm_counter(mm, mm_counter_file(folio));
     }
     folio_remove_rmap_ptes(folio, subpage, nr_pages, vma);
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      mlock_drain_local();
+    }
     folio_put_refs(folio, nr_pages);
     if (folio_nr_pages(folio) === nr_pages) {
       // All of the folio that this VMA can map is unmapped.
@@ -290,6 +293,9 @@ function* try_to_migrate_one(
     set_pte_at(mm, pvmw.address, pvmw.pte, swp_pte);
     trace_set_migration_pte({ address: pvmw.address, pte: swp_pte, order: 0 });
     folio_remove_rmap_pte(folio, subpage, vma);
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      mlock_drain_local();
+    }
     folio_put(folio);
   }
   return true;

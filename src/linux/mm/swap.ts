@@ -1,5 +1,6 @@
 /**
- * mm/swap.c v6.18: the LRU batch of the CPU, the final put of a folio, folio_mark_accessed().
+ * mm/swap.c v6.18: the LRU batch of the CPU, the final put of a folio, folio_mark_accessed(); from mm/mlock.c what mlock
+ * does to a folio.
  *
  * Each function is one atomic step (lru_lock and zone->lock are not modelled). There is one CPU, whose
  * batch any task drains. Fidelity: dup for what happens to flags, lists and counts; custom for locking.
@@ -70,15 +71,15 @@ function lru_add(folio: folio): void {
   } else {
     folio_clear(folio, PG_active);
     folio_set(folio, PG_unevictable);
-    // mlock_count: whoever mlocked it while it was in the batch.
-    folio.lru_prev = 1;
+    // mlock_count: whoever mlocked it may still be in the other batch, which counts him.
+    folio.lru_prev = 0;
   }
   folio_set(folio, PG_lru);
   lruvec_add_folio(folio);
 }
 
-/** lru_add_drain(): empties the batch of the CPU. */
-export function lru_add_drain(): void {
+/** lru_add_drain_cpu(): empties the batch of new folios. */
+function lru_add_drain_cpu(): void {
   const node = NODE_DATA();
   const nr = node.lru_add_nr;
   node.lru_add_nr = 0;
@@ -89,6 +90,12 @@ export function lru_add_drain(): void {
     }
     folio_put(folio);
   }
+}
+
+/** lru_add_drain(): empties the batches of the CPU. */
+export function lru_add_drain(): void {
+  lru_add_drain_cpu();
+  mlock_drain_local();
 }
 
 /** folio_add_lru(): puts the folio into the batch, which holds a reference until it is drained. */
@@ -103,7 +110,7 @@ export function folio_add_lru(folio: folio): void {
   write_heap(node.lru_add + node.lru_add_nr, folio.pfn);
   node.lru_add_nr = node.lru_add_nr + 1;
   if (node.lru_add_nr >= FOLIO_BATCH_SIZE || folio_nr_pages(folio) > 1) {
-    lru_add_drain();
+    lru_add_drain_cpu();
   }
 }
 
@@ -206,20 +213,30 @@ export function folio_set_workingset(folio: folio): void {
   folio_set(folio, PG_workingset);
 }
 
-// ---- mm/mlock.c v6.18, each batch operation done at once
+// ---- mm/mlock.c v6.18: the batch of folios that are mlocked or munlocked; each holds a reference
 
-/** mlock_folio(). */
-export function mlock_folio(folio: folio): void {
-  const was = folio_test_mlocked(folio);
-  folio_set(folio, PG_mlocked);
+/** What an entry of the batch asks for, beside the frame. */
+const MUNLOCK = 0;
+const LRU_FOLIO = 1;
+const NEW_FOLIO = 2;
+const TAGS = 4;
+
+/** __mlock_folio(). mlock_count is the link word lru_prev: an unevictable folio is on no list. */
+function __mlock_folio(folio: folio): void {
   if (!folio_test_lru(folio)) {
-    // In the LRU batch, or isolated: lru_add() sorts it.
+    // Isolated: lru_add() sorts it, and underestimates mlock_count.
+    return;
+  }
+  if (!folio_test_mlocked(folio)) {
+    if (folio_test_unevictable(folio)) {
+      lruvec_del_folio(folio);
+      folio_clear(folio, PG_unevictable);
+      lruvec_add_folio(folio);
+    }
     return;
   }
   if (folio_test_unevictable(folio)) {
-    if (was) {
-      folio.lru_prev = folio.lru_prev + 1;
-    }
+    folio.lru_prev = folio.lru_prev + 1;
     return;
   }
   lruvec_del_folio(folio);
@@ -229,15 +246,19 @@ export function mlock_folio(folio: folio): void {
   lruvec_add_folio(folio);
 }
 
-/** mlock_new_folio(): a folio that is on no list yet. */
-export function mlock_new_folio(folio: folio): void {
-  folio_set(folio, PG_mlocked | PG_unevictable | PG_lru);
-  folio.lru_prev = 1;
+/** __mlock_new_folio(). */
+function __mlock_new_folio(folio: folio): void {
+  VM_BUG_ON_FOLIO(folio_test_lru(folio), folio, 'folio_test_lru(folio)');
+  if (folio_test_mlocked(folio)) {
+    folio_set(folio, PG_unevictable);
+    folio.lru_prev = 1;
+  }
   lruvec_add_folio(folio);
+  folio_set(folio, PG_lru);
 }
 
-/** munlock_folio(): the last VM_LOCKED mapping takes the folio back to the evictable lists. */
-export function munlock_folio(folio: folio): void {
+/** __munlock_folio(): the last VM_LOCKED mapping takes the folio back to the evictable lists. */
+function __munlock_folio(folio: folio): void {
   if (!folio_test_lru(folio)) {
     folio_clear(folio, PG_mlocked);
     return;
@@ -257,6 +278,55 @@ export function munlock_folio(folio: folio): void {
     folio.lru_prev = 0;
     lruvec_add_folio(folio);
   }
+}
+
+/** mlock_drain_local(), mlock_folio_batch(). */
+export function mlock_drain_local(): void {
+  const node = NODE_DATA();
+  const nr = node.mlock_nr;
+  node.mlock_nr = 0;
+  for (let i = 0; i < nr; i++) {
+    const entry = read_heap(node.mlock + i);
+    const folio = mem_map.at(Math.floor(entry / TAGS));
+    if (entry % TAGS === LRU_FOLIO) {
+      __mlock_folio(folio);
+    } else if (entry % TAGS === NEW_FOLIO) {
+      __mlock_new_folio(folio);
+    } else {
+      __munlock_folio(folio);
+    }
+  }
+  for (let i = 0; i < nr; i++) {
+    folio_put(mem_map.at(Math.floor(read_heap(node.mlock + i) / TAGS)));
+  }
+}
+
+/** folio_batch_add(); a large folio is never kept waiting (folio_may_be_lru_cached()). */
+function addToMlockBatch(folio: folio, tag: number): void {
+  const node = NODE_DATA();
+  folio_get(folio);
+  write_heap(node.mlock + node.mlock_nr, folio.pfn * TAGS + tag);
+  node.mlock_nr = node.mlock_nr + 1;
+  if (node.mlock_nr >= FOLIO_BATCH_SIZE || folio_nr_pages(folio) > 1) {
+    mlock_drain_local();
+  }
+}
+
+/** mlock_folio(): a folio that is on its list, or will be again. */
+export function mlock_folio(folio: folio): void {
+  folio_set(folio, PG_mlocked);
+  addToMlockBatch(folio, LRU_FOLIO);
+}
+
+/** mlock_new_folio(): a folio that is on no list yet. */
+export function mlock_new_folio(folio: folio): void {
+  folio_set(folio, PG_mlocked);
+  addToMlockBatch(folio, NEW_FOLIO);
+}
+
+/** munlock_folio(). PG_mlocked stays until the batch is done: another VMA may have mlocked the folio, too. */
+export function munlock_folio(folio: folio): void {
+  addToMlockBatch(folio, MUNLOCK);
 }
 
 /** mlock_vma_folio() (mm/internal.h). VM_IO set beside VM_LOCKED means that mlock is just changing the VMA. */

@@ -25,7 +25,7 @@ import {
 import { swap_cache_lookup, swap_count, swap_info } from '../../../src/linux/mm/swapfile.ts';
 import type { page } from '../../../src/linux/mm_types.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
-import { bootTest, call, findings, spawnInit, spawnKernelThread } from '../driver.ts';
+import { bootTest, call, findings, settle, spawnInit, spawnKernelThread } from '../driver.ts';
 import { brokenInvariants } from './invariants.ts';
 
 const PAGE = 4096;
@@ -164,7 +164,12 @@ test('a folio that two processes mlock stays unevictable until both have unlocke
   call(w.m, child, 'munlock', [at(0), PAGE]);
   expect(folio_test_unevictable(folio)).toBe(true);
   call(w.m, w.p, 'munmap', [at(0), PAGE]);
+  // In a batch, which holds a reference.
+  expect(folio_test_mlocked(folio)).toBe(true);
+  expect(folio._refcount).toBe(2);
+  settle(w.m);
   expect([folio_test_mlocked(folio), folio_test_unevictable(folio)]).toEqual([false, false]);
+  expect(folio._refcount).toBe(1);
   w.check();
 });
 
