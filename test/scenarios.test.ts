@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSession } from '../src/debugger/open.ts';
 import type { Session } from '../src/debugger/session.ts';
+import { kernelNames } from '../src/linux/kernels.ts';
 import type { TouchPolicy } from '../src/scenario/trace-run.ts';
 
 const folder = path.resolve(import.meta.dirname, '../scenarios');
@@ -14,8 +15,19 @@ const textOf = (file: string): string => readFileSync(path.join(folder, file), '
 const index = textOf('README.md');
 
 /** The scenario at its end, without stopping at breakpoints or findings on the way. */
-function runToEnd(file: string, seed: number, touch: TouchPolicy = 'writable'): Session {
-  const session = openSession(textOf(file), { file, seed, touch, stopOnFinding: false });
+function runToEnd(
+  file: string,
+  seed: number,
+  touch: TouchPolicy = 'writable',
+  kernel?: string,
+): Session {
+  const session = openSession(textOf(file), {
+    file,
+    seed,
+    touch,
+    stopOnFinding: false,
+    ...(kernel === undefined ? {} : { kernel }),
+  });
   if ('errors' in session) throw session.errors[0];
   for (let stops = 0; !session.finished; stops++) {
     expect(stops).toBeLessThan(1000);
@@ -51,6 +63,37 @@ test.each(files)('%s runs as it says, twice the same', (file) => {
   expect(hashes(runToEnd(file, 0))).toEqual(seen);
 });
 
+/** Kernels of a scenario's header that there are. */
+function kernelsOf(file: string): readonly string[] {
+  const line = /^kernels +(.*)$/m.exec(textOf(file))?.[1] ?? '';
+  return line.split(/\s+/).filter((name) => kernelNames().includes(name));
+}
+
+const onSeveral = files
+  .filter((file) => file.endsWith('.mm'))
+  .flatMap((file) =>
+    kernelsOf(file)
+      .slice(1)
+      .map((kernel) => [file, kernel] as const),
+  );
+
+/** Kinds of findings that the header says this kernel has. */
+function verdictOf(session: Session): readonly string[] {
+  return session.run.scenario.header.verdicts
+    .filter(({ kernels }) => kernels.length === 0 || kernels.some((k) => k.text === session.kernel))
+    .flatMap(({ findings }) => findings.map(({ text }) => text))
+    .filter((kind) => kind !== 'none');
+}
+
+test.each(onSeveral)('%s runs as it says on %s', (file, kernel) => {
+  const session = runToEnd(file, 0, 'writable', kernel);
+  const kinds = new Set(session.findings().map(({ kind }) => kind));
+  const expected = verdictOf(session);
+  expect([...kinds].sort()).toEqual([...expected].sort());
+  const complained = complaints(session).filter((line) => !line.startsWith('finding:'));
+  expect(complained).toEqual([]);
+});
+
 // Recorded programs have no races: a seed changes nothing there.
 const races = files.filter((file) => /^race \{/m.test(textOf(file)));
 
@@ -71,7 +114,7 @@ test.each(traces)('%s has no divergence with every page touched, or none', (file
 
 describe('the index', () => {
   test('names every scenario, and no other', () => {
-    const named = [...index.matchAll(/\]\(((?:tour|selftests|traces)\/[^)]+)\)/g)].map(
+    const named = [...index.matchAll(/\]\(((?:tour|seeds|selftests|traces)\/[^)]+)\)/g)].map(
       ([, name]) => name,
     );
     expect([...named].sort()).toEqual(files);

@@ -16,6 +16,7 @@ import {
 import type { Span } from '../scenario/source.ts';
 import { cpu } from '../sim/cpu.ts';
 import { allStructs, type Obj } from '../sim/struct.ts';
+import { metricNamed, metrics } from './compare.ts';
 import type { Scope } from './expression.ts';
 import { ExpressionError, unknownName } from './expression-error.ts';
 import {
@@ -31,6 +32,7 @@ import {
   textValue,
   type Value,
 } from './expression-value.ts';
+import { costsOf } from './inspect/costs.ts';
 import { pageMapcount } from './inspect/large-folios.ts';
 import { mappingsOf } from './inspect/mappings.ts';
 import { avcsIn, avcsOf, isSame, mmOfTask, vmaAt, vmasOf } from './inspect/objects.ts';
@@ -190,6 +192,18 @@ function live(call: Call): Value {
   return objects(all);
 }
 
+/** A number that `compare` would show, at this step. */
+function cost(call: Call): Value {
+  const value = argument(call, 0);
+  const name = value.kind === 'text' ? value.value : '';
+  const metric = metricNamed(name);
+  if (metric === undefined) {
+    const known = metrics.map((each) => each.name);
+    throw unknownName('metric', name || kindOf(value), known, call.spans[0] ?? call.span);
+  }
+  return numberValue(metric.of(costsOf(call.scope.machine)));
+}
+
 // ---------------------------------------------------------------- the table
 
 export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
@@ -347,6 +361,13 @@ export const FUNCTIONS: Readonly<Record<string, FunctionSpec>> = {
     least: 0,
     most: 0,
     run: (call) => listValue(call.scope.machine.findings().map(({ kind }) => textValue(kind))),
+  },
+  cost: {
+    usage: 'cost("visits")',
+    help: 'what the reverse mapping has cost so far: a metric of `rmapdbg compare`',
+    least: 1,
+    most: 1,
+    run: cost,
   },
   step: {
     usage: 'step()',

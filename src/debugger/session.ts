@@ -438,6 +438,8 @@ export class Session extends SessionViews implements SessionView {
   }
 
   #showOrExpect(statement: Expect | Print): void {
+    const { kernels } = statement.kind === 'expect' ? statement : {};
+    if (kernels !== undefined && !kernels.some(({ text }) => text === this.kernel)) return;
     const value = evaluate(statement.expr, this.scope());
     if (statement.kind === 'print') {
       this.print(`${this.sourceText(statement.expr)} = ${formatValue(value)}`);

@@ -201,6 +201,8 @@ export interface Schedule extends Line {
 
 export interface Expect extends Line {
   readonly kind: 'expect';
+  /** Kernels it is about; absent: all. */
+  readonly kernels?: readonly Word[];
   readonly expr: Expr;
 }
 

@@ -30,7 +30,7 @@ import { readOperation } from './operation.ts';
 import { type Repeat, type Unwritten, type UnwrittenRace, writeOut } from './repeat.ts';
 import { type SourceText, type Span, spanInLine } from './source.ts';
 import { readPrefix } from './strace-line.ts';
-import { nearestName } from './suggest.ts';
+import { didYouMean, nearestName } from './suggest.ts';
 import { isSystemCall } from './syscalls.ts';
 
 export interface ParseOptions extends KnownNames {
@@ -408,14 +408,40 @@ class ScriptReader {
   }
 
   #readExprStatement(kind: 'expect' | 'print', line: LogicalLine): Statement {
-    const cursor = this.#cursor(line);
-    cursor.next();
+    const { kernels, rest } =
+      kind === 'expect' ? this.#onKernels(line) : { kernels: [], rest: line };
+    const cursor = this.#cursor(rest);
+    if (kernels.length === 0) cursor.next();
     const expr = readExpr(cursor);
     if (cursor.peek().kind !== 'end') {
       const hint = cursor.isOp('=') ? 'comparison is written ==' : undefined;
       throw cursor.unexpected('an operator or the end of the line', hint);
     }
-    return { kind, expr, span: lineSpan(line), ...commentOf(line) };
+    const where = kernels.length === 0 ? {} : { kernels };
+    return { kind, expr, ...where, span: lineSpan(line), ...commentOf(line) };
+  }
+
+  /** `expect KERNEL…:` and what follows it; without names the line as it is. */
+  #onKernels(line: LogicalLine): { kernels: readonly Word[]; rest: LogicalLine } {
+    const [first, ...others] = line.segments;
+    const text = first === undefined ? '' : this.#source.text.slice(first.start, first.end);
+    const match = /^expect\s+([\w.-]+(?:\s+[\w.-]+)*)\s*:(?=\s)/.exec(text);
+    if (first === undefined || match === null) return { kernels: [], rest: line };
+    const about = this.#header.find((each) => each.kind === 'kernels');
+    const known = about?.kind === 'kernels' ? about.kernels.map((word) => word.text) : [];
+    const kernels = [...(match[1] ?? '').matchAll(/\S+/g)].map((word) => {
+      const start = first.start + match[0].indexOf(match[1] ?? '') + word.index;
+      const span = spanInLine(first.line, first.lineOffset, start, start + word[0].length);
+      if (known.includes(word[0])) return { text: word[0], span };
+      throw this.#error(span, {
+        message: `${shorten(word[0])} is not in the kernels line`,
+        expected:
+          known.length === 0 ? 'a kernels line in the header' : `one of ${known.join(', ')}`,
+        hint: didYouMean(word[0], known),
+      });
+    });
+    const rest = { ...first, start: first.start + match[0].length };
+    return { kernels, rest: { ...line, segments: [rest, ...others] } };
   }
 
   #readSchedule(line: LogicalLine): Schedule {

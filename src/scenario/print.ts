@@ -70,9 +70,12 @@ export function printStatement(statement: Statement): string {
       const body = statement.body.map((inner) => indent(printRaceStatement(inner)));
       return [withComment('race {', statement), ...body, '}'].join('\n');
     }
-    case 'expect':
+    case 'expect': {
+      const kernels = statement.kernels === undefined ? '' : `${joinWords(statement.kernels)}: `;
+      return withComment(`expect ${kernels}${printExpr(statement.expr)}`, statement);
+    }
     case 'print':
-      return withComment(`${statement.kind} ${printExpr(statement.expr)}`, statement);
+      return withComment(`print ${printExpr(statement.expr)}`, statement);
     case 'command':
       return printCommand(statement);
     default:
