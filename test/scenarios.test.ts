@@ -121,7 +121,9 @@ describe('the index', () => {
   });
 
   test('has the tour in the order of its numbers', () => {
-    const tour = files.filter((file) => file.startsWith('tour/'));
+    const tour = files
+      .filter((file) => file.startsWith('tour/'))
+      .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
     const places = tour.map((file) => index.indexOf(`(${file})`));
     expect(places).toEqual([...places].sort((a, b) => a - b));
   });

@@ -24,7 +24,7 @@ export function shippedScenarios(): readonly ShippedScenario[] {
     .map((entry) => path.join(entry.parentPath, entry.name));
   const rank = (file: string): string =>
     file.includes(`${path.sep}tour${path.sep}`) ? `0${file}` : `1${file}`;
-  files.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+  files.sort((a, b) => rank(a).localeCompare(rank(b), 'en', { numeric: true }));
   return files.map((file) => {
     const shown = path.relative(process.cwd(), file) || file;
     if (file.endsWith('.strace')) {
