@@ -296,6 +296,8 @@ export interface inode extends Obj {
   i_ra_pages: number;
   /** Table number of an index of contents written back (mm/filemap.ts: content id + 1), 0 while empty. */
   i_blocks: number;
+  /** tmpfs (shmem_inode_info.flags): VM_NORESERVE if its size is not charged. */
+  shmem_flags: number;
   /** tmpfs (shmem_inode_info): pages in swap, who keeps it from eviction, and its place in shmem_swaplist. */
   swapped: number;
   stop_eviction: number;
@@ -313,6 +315,7 @@ export const inode_cachep = struct<inode>('inode', {
   i_fill: 'n',
   i_ra_pages: 'n',
   i_blocks: 'n',
+  shmem_flags: 'n',
   swapped: 'n',
   stop_eviction: 'n',
   swaplist: 'list',

@@ -7,6 +7,7 @@ import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { PF_KTHREAD } from '../kernel/sched.ts';
 import { freePageIndex } from '../mm/page_cache.ts';
+import { shmem_unacct_size } from '../mm/shmem.ts';
 import { shmem_evict_inode } from '../mm/shmem_swap.ts';
 import { truncate_inode_pages } from '../mm/truncate.ts';
 import {
@@ -22,6 +23,8 @@ import { processGlobals } from '../roots.ts';
 function* evict(inode: inode): K {
   const mapping = inode.i_mapping;
   if (mapping !== null) {
+    // shmem_evict_inode()
+    shmem_unacct_size(inode.shmem_flags, inode.i_size);
     yield* truncate_inode_pages(mapping, 0);
     yield* shmem_evict_inode(inode);
     freePageIndex(inode);

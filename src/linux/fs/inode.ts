@@ -8,6 +8,7 @@
 
 import { textId } from '../../sim/text.ts';
 import { INIT_LIST_HEAD } from '../lib/list.ts';
+import { VM_NORESERVE } from '../mm/mm.ts';
 import { address_space_cachep, type inode, inode_cachep } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
 
@@ -23,6 +24,8 @@ export function alloc_inode(name: string, kind: number, size: number): inode {
   inode.i_name = textId(name);
   inode.i_kind = kind;
   inode.i_size = size;
+  // Files of tmpfs and memfds; shared anonymous memory says otherwise (shmem_kernel_file_setup()).
+  inode.shmem_flags = VM_NORESERVE;
   inode.i_ra_pages = VM_READAHEAD_PAGES;
   inode.i_count = 1;
   INIT_LIST_HEAD(inode.swaplist);

@@ -8,6 +8,7 @@
 import type { K } from '../../sim/wait.ts';
 import { EEXIST, ENOMEM } from '../errno.ts';
 import { alloc_inode } from '../fs/inode.ts';
+import { current_mm } from '../kernel/current.ts';
 import {
   type address_space,
   type file,
@@ -19,7 +20,15 @@ import { alloc_pages } from './alloc_pages.ts';
 import { should_failslab } from './failslab.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from './gfp.ts';
-import { FMODE_READ, FMODE_WRITE, FS_TMPFS, VM_OPS_SHMEM_ANON } from './mm.ts';
+import {
+  FMODE_READ,
+  FMODE_WRITE,
+  FS_TMPFS,
+  PAGE_ALIGN,
+  pages_of,
+  VM_NORESERVE,
+  VM_OPS_SHMEM_ANON,
+} from './mm.ts';
 import {
   file_pages,
   filemap_add_folio,
@@ -30,6 +39,7 @@ import {
 import { folio_set, PG_swapbacked, PG_uptodate } from './page-flags.ts';
 import { shmem_swapin_folio } from './shmem_swap.ts';
 import { folio_put } from './swap.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 import {
   VM_FAULT_LOCKED,
   VM_FAULT_MAJOR,
@@ -90,15 +100,34 @@ export function* shmem_fault(vmf: vm_fault): K<number> {
   }
 }
 
+/** mm/shmem.c: shmem_acct_size() v6.18: charges the size of a file up front. 0 or -ENOMEM. */
+function shmem_acct_size(flags: number, size: number): number {
+  return (flags & VM_NORESERVE) !== 0
+    ? 0
+    : security_vm_enough_memory_mm(current_mm(), pages_of(PAGE_ALIGN(size)));
+}
+
+/** mm/shmem.c: shmem_unacct_size() v6.18. */
+export function shmem_unacct_size(flags: number, size: number): void {
+  if ((flags & VM_NORESERVE) === 0) {
+    vm_unacct_memory(pages_of(PAGE_ALIGN(size)));
+  }
+}
+
 /**
  * mm/shmem.c: shmem_kernel_file_setup() v6.18: an unnamed file of `size` bytes with one reference; NULL
- * when memory is short.
+ * when memory is short. `flags` are those of the VMA: VM_NORESERVE means that its size is not charged.
  */
-export function shmem_kernel_file_setup(name: string, size: number): file | null {
+export function shmem_kernel_file_setup(name: string, size: number, flags: number): file | null {
+  if (shmem_acct_size(flags, size) !== 0) {
+    return null;
+  }
   if (should_failslab()) {
+    shmem_unacct_size(flags, size);
     return null;
   }
   const inode = alloc_inode(name, FS_TMPFS, size);
+  inode.shmem_flags = flags & VM_NORESERVE;
   const file = filp_cachep.alloc();
   file.f_inode = inode;
   file.f_mapping = inode.i_mapping;
@@ -112,7 +141,8 @@ export function shmem_kernel_file_setup(name: string, size: number): file | null
  * Every mapping gets a file of its own: two of them never merge.
  */
 export function shmem_zero_setup(vma: vm_area_struct): number {
-  const file = shmem_kernel_file_setup('dev/zero', vma.vm_end - vma.vm_start);
+  const size = vma.vm_end - vma.vm_start;
+  const file = shmem_kernel_file_setup('dev/zero', size, vma.vm_flags);
   if (file === null) {
     return -ENOMEM;
   }
