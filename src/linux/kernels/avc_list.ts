@@ -31,6 +31,7 @@ export const avc_list_features = {
   add_rmap_anywhere:
     'page_add_anon_rmap() does not assert that the address lies inside of the VMA (3.0)',
   moveto_tail: 'mremap() puts a merged destination behind its source on the anon_vma lists (3.3)',
+  mlock_populates_later: 'mlock() makes pages present after mmap_sem was dropped (2.6.38)',
   ksm_copies:
     'swapping in copies a page that is under an anon_vma of another, as with CONFIG_KSM (no preset has it)',
   skip_temporary_stack: 'migration leaves the stack of an unfinished execve() alone (2.6.35)',
@@ -82,6 +83,7 @@ const since_2_6_36: readonly feature[] = [
 ];
 
 const since_3_0: readonly feature[] = [
+  'mlock_populates_later',
   ...since_2_6_36,
   'merge_singular',
   'split_without_lock',

@@ -1,9 +1,13 @@
 /** System calls of whole programs on kernels before 6.18: execve, mlock, files; judged after each. */
 import { describe, expect, test } from 'vitest';
+import { Prng } from '../../../src/base/prng.ts';
 import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
 import { mmOfTask, vmaAt, vmasOf } from '../../../src/linux/describe.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
+import { PG_mlocked } from '../../../src/linux/mm/page-flags.ts';
+import { lookupPte, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
+import { mem_map, type page } from '../../../src/linux/mm_types.ts';
 import { ENDLESS } from '../../../src/sim/cpu.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
 import { call, operation, spawnInit, spawnKernelThread } from '../driver.ts';
@@ -24,6 +28,18 @@ const kernels = [
   'v5.19',
   'v6.1',
 ];
+
+function lacks(kernel: string, name: string): boolean {
+  return selectKernel(kernel).mm.missing[name] !== undefined;
+}
+
+/** The page that a task maps at an address. */
+function pageOf(machine: Machine, task: number, address: number): page {
+  machine.activate();
+  const mm = mmOfTask(machine, task);
+  const entry = mm === null ? 0 : ptep_get(lookupPte(mm, address));
+  return mem_map.at(pte_pfn(entry));
+}
 
 interface World {
   readonly machine: Machine;
@@ -111,5 +127,70 @@ describe.each(kernels)('%s', (kernel) => {
     expect(machine.block(hungry).dead).toBe(1);
     expect(judge(machine, 'operation-end')).toEqual([]);
     expect(call(machine, a, 'load', [AT + 39 * PAGE])).toBe(42);
+  });
+});
+
+describe.each(kernels.filter((kernel) => !lacks(kernel, 'mlock')))('mlock on %s', (kernel) => {
+  test.skipIf(lacks(kernel, 'mlock'))(
+    'locked pages stay, until the last VMA that locks them goes',
+    () => {
+      const w = world(kernel);
+      w.run(w.a, 'mmap', AT, 8 * PAGE, 3, ANON, -1, 0);
+      w.run(w.a, 'store', AT, 1);
+      expect(w.run(w.a, 'mlock', AT, 4 * PAGE)).toBe(0);
+      w.run(w.kthread, 'settle');
+      const pageAt = (i: number): page => pageOf(w.machine, w.a, AT + i * PAGE);
+      // mlock() makes all of them present.
+      for (let i = 0; i < 4; i++) expect(pageAt(i).flags & PG_mlocked).not.toBe(0);
+      for (let i = 0; i < 2; i++) expect(w.run(w.kthread, 'reclaim', w.a, AT)).not.toBe(1);
+      w.run(w.a, 'fork');
+      const b = w.machine.taskCount();
+      // The child has nothing locked; its copy is its own.
+      w.run(b, 'store', AT, 2);
+      w.run(w.a, 'store', AT + PAGE, 3);
+      w.run(w.a, 'mmap', AT + 16 * PAGE, 2 * PAGE, 3, ANON | 0x2000, -1, 0);
+      w.run(w.a, 'mremap', AT + 16 * PAGE, 2 * PAGE, 4 * PAGE, 1, 0);
+      w.run(w.a, 'munlock', AT + 2 * PAGE, PAGE);
+      w.run(w.kthread, 'settle');
+      expect(pageAt(2).flags & PG_mlocked).toBe(0);
+      expect(pageAt(3).flags & PG_mlocked).not.toBe(0);
+      expect(w.run(w.a, 'mlockall', 1)).toBe(0);
+      w.run(w.a, 'munmap', AT, 2 * PAGE);
+      expect(w.run(w.a, 'munlockall')).toBe(0);
+      w.run(w.kthread, 'settle');
+      expect(pageAt(3).flags & PG_mlocked).toBe(0);
+      expect(w.run(w.a, 'mlockall', 3)).toBe(0);
+      w.run(w.a, 'exit_group', 0);
+      w.run(b, 'exit_group', 0);
+    },
+  );
+
+  test('is right in a random program that locks, forks, copies, unmaps and reclaims', () => {
+    const w = world(kernel);
+    const prng = new Prng(7);
+    const tasks = [w.a];
+    const place = (): number => AT + prng.below(12) * PAGE;
+    const length = (): number => (1 + prng.below(4)) * PAGE;
+    for (let i = 0; i < 250; i++) {
+      const task = prng.pick(tasks);
+      const dice = prng.below(20);
+      if (dice < 4) w.run(task, 'store', place(), i % 100);
+      else if (dice < 7) w.run(task, 'mmap', place(), length(), 3, ANON, -1, 0);
+      else if (dice < 9) w.run(task, 'mlock', place(), length());
+      else if (dice < 11) w.run(task, 'munlock', place(), length());
+      else if (dice < 12) w.run(task, prng.pick(['mlockall', 'munlockall']), 1);
+      else if (dice < 13) w.run(task, 'munmap', place(), length());
+      else if (dice < 14) w.run(task, 'mprotect', place(), length(), prng.pick([1, 3]));
+      else if (dice < 15) w.run(task, 'mremap', place(), PAGE, 2 * PAGE, 1, 0);
+      else if (dice < 17) w.run(w.kthread, 'reclaim', task, place());
+      else if (dice < 18) w.run(w.kthread, 'migrate', task, place());
+      else if (dice < 19 && tasks.length < 4) {
+        w.run(task, 'fork');
+        tasks.push(w.machine.taskCount());
+      } else if (task !== w.a && prng.below(3) === 0) {
+        w.run(task, 'exit_group', 0);
+        tasks.splice(tasks.indexOf(task), 1);
+      } else w.run(w.kthread, 'settle');
+    }
   });
 });

@@ -5,13 +5,14 @@ import { classic_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
 import { sys_madvise } from './madvise.ts';
 import { migrateAt } from './migrate.ts';
+import { classic_mlock } from './mlock.ts';
 import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
 import { classic_page_reclaim, reclaimAt, referencedAt } from './vmscan.ts';
 
 const later = (version: string): string => `it came with ${version}`;
-const unbuilt = 'the simulator does not have it for this kernel yet';
+export const unbuilt = 'the simulator does not have it for this kernel yet';
 const noKsm = 'the kernels before 6.18 are built without CONFIG_KSM here';
 
 export const classic_mm: mm_ops = {
@@ -24,6 +25,7 @@ export const classic_mm: mm_ops = {
   brk: sys_brk,
   madvise: sys_madvise,
   exec: classic_exec,
+  mlock: classic_mlock,
   do_user_addr_fault: do_page_fault,
   dup_mmap,
   exit_mmap,
@@ -45,10 +47,6 @@ export const classic_mm: mm_ops = {
     collapse: later('2.6.38, as transparent huge pages'),
     khugepaged_scan: later('2.6.38, as transparent huge pages'),
     split: later('2.6.38, as transparent huge pages'),
-    mlock: unbuilt,
-    mlockall: unbuilt,
-    munlock: unbuilt,
-    munlockall: unbuilt,
     execveat: later('3.19'),
     compact: unbuilt,
     prctl: later('6.4, as far as memory goes'),

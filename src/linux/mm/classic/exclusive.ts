@@ -27,7 +27,7 @@ const {
 const unbuilt = 'the simulator does not have it for this kernel yet';
 
 /** Pages are reclaimed as in v6.18. */
-const { page_reclaim: _listed, ...vma_side } = classic_mm;
+const { page_reclaim: _listed, mlock: _marked, ...vma_side } = classic_mm;
 
 export const exclusive_mm: mm_ops = {
   ...vma_side,
@@ -42,6 +42,10 @@ export const exclusive_mm: mm_ops = {
   migrateAt,
   missing: {
     ...missing,
+    mlock: unbuilt,
+    mlockall: unbuilt,
+    munlock: unbuilt,
+    munlockall: unbuilt,
     mlock2: unbuilt,
     pkey_mprotect: unbuilt,
     pkey_alloc: unbuilt,

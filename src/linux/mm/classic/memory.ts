@@ -83,7 +83,7 @@ import {
   set_pte_at,
 } from '../pgtable.ts';
 import { maybe_mkwrite } from '../set_pte_range.ts';
-import { folio_add_lru, folio_put } from '../swap.ts';
+import { folio_add_lru, folio_add_lru_vma, folio_put } from '../swap.ts';
 import { swap_cache_get_folio, swapinPage } from '../swap_state.ts';
 import {
   folio_free_swap,
@@ -104,6 +104,7 @@ import {
   type vm_fault,
 } from '../vm_fault.ts';
 import { has_map_pages, has_page_mkwrite, vm_ops_fault, vm_ops_page_mkwrite } from '../vm_ops.ts';
+import { clear_page_mlock } from './mlock_page.ts';
 import {
   page_add_anon_rmap,
   page_add_file_rmap,
@@ -200,6 +201,9 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
     }
     return VM_FAULT_OOM;
   }
+  if (old_page !== null && (vma.vm_flags & VM_LOCKED) !== 0) {
+    yield* clear_page_mlock(old_page);
+  }
   if (old_page !== null) {
     new_page.content = old_page.content;
   }
@@ -216,7 +220,7 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
     const entry = maybe_mkwrite(pte_mkdirty(pte_mkyoung(mk_pte(new_page, vma.vm_page_prot))), vma);
     ptep_clear_flush(vma, address, pte);
     page_add_new_anon_rmap(new_page, vma, address);
-    folio_add_lru(new_page);
+    folio_add_lru_vma(new_page, vma);
     set_pte_at(mm, address, pte, entry);
     if (old_page !== null) {
       // Only now: a sharer that saw the count drop before could write to the page under our readers.
@@ -317,7 +321,7 @@ function* do_anonymous_page(at: fault): K<number> {
   }
   inc_mm_counter(mm, MM_ANONPAGES);
   page_add_new_anon_rmap(page, vma, address);
-  folio_add_lru(page);
+  folio_add_lru_vma(page, vma);
   set_pte_at(mm, address, pte, entry);
   trace_fault_anon({ vma, address, page });
   pte_unmap_unlock(pte);
@@ -509,7 +513,7 @@ function* __do_fault(at: fault, orig_pte: pte_t): K<number> {
     if (anon) {
       inc_mm_counter(mm, MM_ANONPAGES);
       page_add_new_anon_rmap(page, vma, address);
-      folio_add_lru(page);
+      folio_add_lru_vma(page, vma);
       trace_fault_cow({ vma, address, old: source, page, reused: 0 });
     } else {
       inc_mm_counter(mm, mm_counter_file(page));

@@ -4,7 +4,7 @@
  *
  * Lock tree: mmap_sem of the parent -> mmap_sem of the child -> i_mmap_lock -> anon_vma lock -> ptl.
  * Fidelity: dup, with the zapping of page tables and the search for free addresses of v6.18 (mm/memory.ts,
- * mm/unmapped_area.ts); MAP_LOCKED and MAP_POPULATE fault nothing in.
+ * mm/unmapped_area.ts).
  */
 import type { K } from '../../../sim/wait.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
@@ -30,7 +30,9 @@ import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_LOCKED,
+  MAP_NONBLOCK,
   MAP_NORESERVE,
+  MAP_POPULATE,
   MAP_PRIVATE,
   MAP_SHARED,
   MAP_STACK,
@@ -93,6 +95,7 @@ import {
   vmaTreeStore,
 } from '../vma_tree.ts';
 import { copy_page_range } from './copy_page_range.ts';
+import { make_pages_present, mlock_vma_pages_range, munlock_vma_pages_range } from './mlock.ts';
 import { __split_vma, nextOf, retreeGrown, vma_link, vma_merge } from './vma_adjust.ts';
 import { expandForBrk, expandForMmap } from './vma_expand.ts';
 
@@ -170,6 +173,7 @@ export function* do_munmap(mm: mm_struct, start: number, length: number): K<numb
   for (const vma of vmas) {
     if ((vma.vm_flags & VM_LOCKED) !== 0) {
       mm.locked_vm = mm.locked_vm - vma_pages(vma);
+      yield* munlock_vma_pages_range(vma, vma.vm_start, vma.vm_end);
     }
   }
   // detach_vmas_to_be_unmapped()
@@ -297,6 +301,9 @@ function* mmap_region(
   vm_stat_account(mm, vm_flags, len / PAGE_SIZE);
   if ((vm_flags & VM_LOCKED) !== 0) {
     mm.locked_vm = mm.locked_vm + len / PAGE_SIZE;
+    yield* mlock_vma_pages_range(vma, addr, addr + len);
+  } else if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE) {
+    yield* make_pages_present(vma, addr, addr + len);
   }
   return addr;
 }
@@ -436,17 +443,22 @@ export function* do_brk(addr: number, length: number): K<number> {
   const pgoff = addr / PAGE_SIZE;
   const prev = prevOf(mm, addr);
   const end = addr + len;
-  const merged = has('mmap_expands')
+  let vma = has('mmap_expands')
     ? yield* expandForBrk(prev, addr, end, flags)
     : yield* vma_merge(mm, prev, addr, end, flags, null, null, pgoff);
-  if (merged === null) {
+  if (vma === null) {
     const made = yield* newVma(mm, null, addr, len, flags, pgoff);
     if (typeof made === 'number') {
       vm_unacct_memory(len / PAGE_SIZE);
       return made;
     }
+    vma = made;
   }
   vm_stat_account(mm, flags, len / PAGE_SIZE);
+  if ((flags & VM_LOCKED) !== 0) {
+    mm.locked_vm = mm.locked_vm + len / PAGE_SIZE;
+    yield* mlock_vma_pages_range(vma, addr, addr + len);
+  }
   return addr;
 }
 
@@ -608,6 +620,11 @@ export function* exit_mmap(mm: mm_struct): K {
   const vmas = vmaTreeRange(mm);
   if (vmas.length === 0) {
     return;
+  }
+  for (const vma of vmas) {
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      yield* munlock_vma_pages_range(vma, vma.vm_start, vma.vm_end);
+    }
   }
   lru_add_drain();
   const tlb = tlb_gather_mmu(mm, true);

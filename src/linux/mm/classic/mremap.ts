@@ -3,7 +3,7 @@
  * the source may miss a page.
  *
  * Lock tree: mmap_sem (write) -> i_mmap_lock -> ptl of the source -> ptl of the destination. Fidelity: dup; no
- * huge pages; pages for mlock are not faulted in.
+ * huge pages.
  */
 import type { K } from '../../../sim/wait.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
@@ -25,6 +25,7 @@ import {
   TASK_SIZE,
   VM_ACCOUNT,
   VM_DONTEXPAND,
+  VM_LOCKED,
   VM_MAYSHARE,
   VM_PFNMAP,
 } from '../mm.ts';
@@ -56,6 +57,7 @@ import {
 } from '../util.ts';
 import { i_mmap_lock_write, i_mmap_unlock_write, vma_mapping } from '../vma_link.ts';
 import { find_vma, vmaTreeNext } from '../vma_tree.ts';
+import { mlock_vma_pages_range } from './mlock.ts';
 import { do_munmap, prevOf } from './mmap.ts';
 import { copy_vma, vma_adjust } from './vma_adjust.ts';
 
@@ -218,6 +220,12 @@ function* move_vma(
       rest.vm_flags = rest.vm_flags | VM_ACCOUNT;
     }
   }
+  if ((vm_flags & VM_LOCKED) !== 0) {
+    mm.locked_vm = mm.locked_vm + new_len / PAGE_SIZE;
+    if (new_len > from_len && new_addr === to) {
+      yield* mlock_vma_pages_range(copied.new_vma, to + from_len, to + new_len);
+    }
+  }
   return new_addr;
 }
 
@@ -325,6 +333,10 @@ function* growMapping(addr: number, old_len: number, new_len: number, flags: num
   if (old_len === vma.vm_end - addr && vma_expandable(vma, new_len - old_len)) {
     if ((yield* vma_adjust(vma, vma.vm_start, addr + new_len, vma.vm_pgoff, null)) === 0) {
       vm_stat_account(mm, vma.vm_flags, (new_len - old_len) / PAGE_SIZE);
+      if ((vma.vm_flags & VM_LOCKED) !== 0) {
+        mm.locked_vm = mm.locked_vm + (new_len - old_len) / PAGE_SIZE;
+        yield* mlock_vma_pages_range(vma, addr + old_len, addr + new_len);
+      }
       trace_vma_expand({ vma, start: vma.vm_start, end: vma.vm_end });
       ret = addr;
     }

@@ -2,11 +2,11 @@
  * mm/rmap.c v2.6.34: struct page and its mappings: counting them, and the leaf visitors of the three walks
  * (page_referenced, try_to_unmap, rmap_walk). The anonymous walk itself belongs to the scheme of mm/rmap/.
  *
- * Lock tree: page lock -> i_mmap_lock or anon_vma lock -> ptl. Fidelity: dup; no KSM, mlock, memcg, nonlinear
+ * Lock tree: page lock -> i_mmap_lock or anon_vma lock -> ptl. Fidelity: dup; no KSM, memcg, nonlinear
  * mappings, swap token; i_mmap_lock is i_mmap_rwsem.
  */
 import type { K } from '../../../sim/wait.ts';
-import { down_read, up_read } from '../../kernel/locking/rwsem.ts';
+import { down_read, down_read_trylock, up_read } from '../../kernel/locking/rwsem.ts';
 import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { BUG_ON, VM_BUG_ON_FOLIO } from '../../lib/bug.ts';
@@ -65,10 +65,12 @@ import type { rmap_walk_control } from '../rmap/ops.ts';
 import { vma_address } from '../rmap/vma_address.ts';
 import { folio_put } from '../swap.ts';
 import { swap_duplicate } from '../swapfile.ts';
+import { mlock_vma_page } from './mlock_page.ts';
 
 /** enum ttu_flags v2.6.34. */
 export const TTU_UNMAP = 0;
 export const TTU_MIGRATION = 1;
+const TTU_MUNLOCK = 2;
 const TTU_ACTION_MASK = 0xff;
 export const TTU_IGNORE_MLOCK = 1 << 8;
 export const TTU_IGNORE_ACCESS = 1 << 9;
@@ -76,6 +78,7 @@ export const TTU_IGNORE_ACCESS = 1 << 9;
 /** Results of a leaf visitor. */
 const SWAP_AGAIN = 1;
 const SWAP_FAIL = 2;
+export const SWAP_MLOCK = 3;
 
 /** page_mapcount(). */
 export const page_mapcount = (page: page): number => page._mapcount + 1;
@@ -320,6 +323,23 @@ interface unmapping {
   ret: number;
 }
 
+/**
+ * try_to_unmap_one() at a VM_LOCKED VMA (its label out_mlock): the page is marked, if mmap_sem can be had by trying, which
+ * keeps the VMA locked meanwhile; otherwise the walk goes on. False stops it.
+ */
+function tryMlock(page: page, vma: vm_area_struct, state: unmapping): boolean {
+  const mm = vma.vm_mm as mm_struct;
+  if (!down_read_trylock(mm.mmap_lock)) {
+    return true;
+  }
+  if ((vma.vm_flags & VM_LOCKED) !== 0) {
+    mlock_vma_page(page);
+    state.ret = SWAP_MLOCK;
+  }
+  up_read(mm.mmap_lock);
+  return state.ret !== SWAP_MLOCK;
+}
+
 /** mm/rmap.c: try_to_unmap_one() v2.6.34. False stops the walk: the page stays mapped here. */
 function* try_to_unmap_one(
   page: page,
@@ -334,10 +354,15 @@ function* try_to_unmap_one(
   if (pte === 0) {
     return true;
   }
-  if ((state.flags & TTU_IGNORE_MLOCK) === 0 && (vma.vm_flags & VM_LOCKED) !== 0) {
-    pte_unmap_unlock(pte);
-    state.ret = SWAP_FAIL;
-    return false;
+  if ((state.flags & TTU_IGNORE_MLOCK) === 0) {
+    if ((vma.vm_flags & VM_LOCKED) !== 0) {
+      pte_unmap_unlock(pte);
+      return tryMlock(page, vma, state);
+    }
+    if ((state.flags & TTU_ACTION_MASK) === TTU_MUNLOCK) {
+      pte_unmap_unlock(pte);
+      return true;
+    }
   }
   if ((state.flags & TTU_IGNORE_ACCESS) === 0) {
     // Used since reclaim looked.
@@ -401,6 +426,22 @@ export function* try_to_unmap(page: page, flags: number): K<number> {
     done: page_not_mapped,
     by_lookup: true,
     ...(skip ? { invalid_vma: vma_is_temporary_stack } : {}),
+  });
+  return state.ret;
+}
+
+/**
+ * mm/rmap.c: try_to_munlock() v2.6.34: marks the page again if another VMA has it locked. Preconditions: page lock; the page
+ * is off the LRU.
+ */
+export function* try_to_munlock(page: page): K<number> {
+  VM_BUG_ON_FOLIO(!folio_test_locked(page), page, '!PageLocked(page)');
+  const state: unmapping = { flags: TTU_MUNLOCK, ret: SWAP_AGAIN };
+  yield* walkMappings(page, {
+    name: 'try_to_munlock',
+    rmap_one: try_to_unmap_one,
+    arg: state,
+    by_lookup: true,
   });
   return state.ret;
 }

@@ -29,6 +29,7 @@ import {
   folio_test_anon,
   folio_test_clear,
   folio_test_dirty,
+  folio_test_mlocked,
   folio_test_swapbacked,
   folio_test_swapcache,
   folio_test_writeback,
@@ -45,7 +46,7 @@ import {
   put_swap_folio,
   writeSwapDevice,
 } from '../swapfile.ts';
-import { page_mapped, page_referenced, TTU_UNMAP, try_to_unmap } from './rmap.ts';
+import { page_mapped, page_referenced, SWAP_MLOCK, TTU_UNMAP, try_to_unmap } from './rmap.ts';
 
 const PAGEREF_RECLAIM = 0;
 const PAGEREF_RECLAIM_CLEAN = 1;
@@ -101,12 +102,22 @@ function keepPage(page: page, activate: boolean): false {
   return false;
 }
 
+/** shrink_page_list() at a page that some VMA has locked (its label cull_mlocked): it goes to the unevictable ones. */
+function cullMlocked(page: page): false {
+  folio_free_swap(page);
+  folio_unlock(page);
+  return false;
+}
+
 /** mm/vmscan.c: shrink_page_list() v2.6.34 for one page. True: freed. False: unlocked, to be put back. */
 function* shrinkPage(page: page): K<boolean> {
   if (!folio_trylock(page)) {
     return false;
   }
   folio_clear(page, PG_active);
+  if (folio_test_mlocked(page)) {
+    return cullMlocked(page);
+  }
   if (folio_test_writeback(page)) {
     return keepPage(page, false);
   }
@@ -126,7 +137,10 @@ function* shrinkPage(page: page): K<boolean> {
   }
   const cached = folio_test_swapcache(page) || folio_mapping(page) !== null;
   if (page_mapped(page) && cached) {
-    yield* try_to_unmap(page, TTU_UNMAP);
+    const ret = yield* try_to_unmap(page, TTU_UNMAP);
+    if (ret === SWAP_MLOCK) {
+      return cullMlocked(page);
+    }
     if (page_mapped(page)) {
       return keepPage(page, true);
     }
