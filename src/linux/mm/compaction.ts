@@ -3,9 +3,10 @@
  * the high end, until the two scanners meet.
  *
  * Lock tree: that of mm/migrate.ts. Fidelity: dup for what is isolated; custom for the rest: synchronous, of
- * the range that the operation names, without skip hints, cached scanner positions and watermarks; large
+ * all of memory or the range that the operation names, without skip hints, cached scanner positions and deferring; large
  * folios stay where they are.
  */
+import { read_heap } from '../../sim/cpu.ts';
 import type { K } from '../../sim/wait.ts';
 import { ENOMEM } from '../errno.ts';
 import { type folio, mem_map } from '../mm_types.ts';
@@ -24,11 +25,16 @@ import {
 } from './page-flags.ts';
 import { folio_put, lru_add_drain } from './swap.ts';
 import { lruvec_del_folio } from './swap_lru.ts';
+import { nr_free_pages, zone_watermark_ok } from './watermark.ts';
 
 /** Pages that are isolated before they are migrated. */
 const COMPACT_CLUSTER_MAX = 32;
 /** Targets that one page may need: migrate_pages() tries ten times. */
 const TRIES = 10;
+/** pageblock_nr_pages. */
+const PAGEBLOCK = 512;
+/** sysctl_extfrag_threshold. */
+const EXTFRAG_THRESHOLD = 500;
 
 /** struct compact_control: where both scanners are. */
 interface compact_control {
@@ -101,15 +107,25 @@ function release_free_list(cc: compact_control): void {
   cc.freepages = [];
 }
 
+/** A free block of at least that order: nothing left to do (__compact_finished()). */
+function isBlockFree(order: number): boolean {
+  for (let at = order; at < NR_PAGE_ORDERS; at++) {
+    if (read_heap(NODE_DATA().free_area + at * 3) !== 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /**
- * compact_zone() with MIGRATE_SYNC over the frames [first, first + frames). Number of pages that moved.
+ * mm/compaction.c: compact_zone() v6.18 with MIGRATE_SYNC over the frames of `cc`; ends early at the end of a block of
+ * 512 frames when there is a free block of `order` (-1: never). Number of pages that moved.
  */
-export function* compactRange(first: number, frames: number): K<number> {
-  const end = Math.min(first + frames, NODE_DATA().spanned_pages);
-  const cc: compact_control = { migrate_pfn: Math.max(first, 1), free_pfn: end, freepages: [] };
+function* compact_zone(cc: compact_control, order: number): K<number> {
   let moved = 0;
   // lru_add_drain_all(): pages in the batch could not be isolated.
   lru_add_drain();
+  let block = Math.floor(cc.migrate_pfn / PAGEBLOCK);
   while (cc.migrate_pfn < cc.free_pfn) {
     const pages = isolate_migratepages_block(cc);
     for (const page of pages) {
@@ -121,7 +137,77 @@ export function* compactRange(first: number, frames: number): K<number> {
         cc.migrate_pfn = cc.free_pfn;
       }
     }
+    const now = Math.floor(cc.migrate_pfn / PAGEBLOCK);
+    if (order >= 0 && now !== block && isBlockFree(order)) {
+      break;
+    }
+    block = now;
   }
   release_free_list(cc);
   return moved;
+}
+
+/** compact_gap(): free pages that compaction needs to work with. */
+const compact_gap = (order: number): number => 2 * 2 ** order;
+
+/**
+ * mm/vmstat.c: __fragmentation_index() v6.18 of the zone: towards 1000 an allocation fails because memory is in pieces,
+ * towards 0 because there is too little; negative: it would not fail.
+ */
+function fragmentation_index(order: number): number {
+  const { free_area } = NODE_DATA();
+  let free_blocks_total = 0;
+  for (let at = 0; at < NR_PAGE_ORDERS; at++) {
+    free_blocks_total += read_heap(free_area + at * 3 + 2);
+  }
+  if (free_blocks_total === 0) {
+    return 0;
+  }
+  if (isBlockFree(order)) {
+    return -1000;
+  }
+  const share = Math.floor((nr_free_pages() * 1000) / 2 ** order);
+  return 1000 - Math.floor((1000 + share) / free_blocks_total);
+}
+
+/** mm/compaction.c: compaction_suit_allocation_order() v6.18 for an order above 3: whether compaction could help. */
+function is_suitable(order: number, mark: number, async: boolean): boolean {
+  const free = nr_free_pages();
+  if (async && !zone_watermark_ok(0, mark + compact_gap(order), free)) {
+    return false;
+  }
+  const { watermark_low, watermark_min } = NODE_DATA();
+  const watermark = mark + compact_gap(order) + watermark_low - watermark_min;
+  if (!zone_watermark_ok(0, watermark, free)) {
+    return false;
+  }
+  const index = fragmentation_index(order);
+  return index < 0 || index > EXTFRAG_THRESHOLD;
+}
+
+/**
+ * mm/compaction.c: try_to_compact_pages() v6.18: compacts until there is a free block of `order`. False
+ * (COMPACT_SKIPPED): it would not help.
+ */
+export function* compactForOrder(order: number, mark: number, async: boolean): K<boolean> {
+  if (zone_watermark_ok(order, mark, nr_free_pages()) && isBlockFree(order)) {
+    return true;
+  }
+  if (!is_suitable(order, mark, async)) {
+    return false;
+  }
+  const cc: compact_control = {
+    migrate_pfn: 1,
+    free_pfn: NODE_DATA().spanned_pages,
+    freepages: [],
+  };
+  yield* compact_zone(cc, order);
+  return true;
+}
+
+/** compact_zone() over the frames [first, first + frames). Number of pages that moved. */
+export function* compactRange(first: number, frames: number): K<number> {
+  const end = Math.min(first + frames, NODE_DATA().spanned_pages);
+  const cc: compact_control = { migrate_pfn: Math.max(first, 1), free_pfn: end, freepages: [] };
+  return yield* compact_zone(cc, -1);
 }

@@ -118,8 +118,8 @@ export function thp_vma_allowable_order(vma: vm_area_struct): boolean {
 // ---- faults
 
 /** mm/huge_memory.c: vma_alloc_anon_folio_pmd() v6.18. */
-function vma_alloc_anon_folio_pmd(): folio | null {
-  const folio = folio_alloc_huge();
+function* vma_alloc_anon_folio_pmd(): K<folio | null> {
+  const folio = yield* folio_alloc_huge();
   if (folio !== null) {
     folio_set(folio, PG_uptodate);
   }
@@ -146,7 +146,7 @@ export function map_anon_folio_pmd(
 function* __do_huge_pmd_anonymous_page(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
-  const folio = vma_alloc_anon_folio_pmd();
+  const folio = yield* vma_alloc_anon_folio_pmd();
   if (folio === null) {
     return VM_FAULT_FALLBACK;
   }
@@ -176,7 +176,7 @@ function* mapHugeZeroFolio(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
   const pgtable = pte_alloc_one(mm);
-  const zero_folio = mm_get_huge_zero_folio(mm);
+  const zero_folio = yield* mm_get_huge_zero_folio(mm);
   if (zero_folio === null) {
     pte_free(pgtable);
     return VM_FAULT_FALLBACK;
@@ -245,7 +245,7 @@ function* do_huge_zero_wp_pmd(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
   const haddr = huge_base(vmf.address);
-  const folio = vma_alloc_anon_folio_pmd();
+  const folio = yield* vma_alloc_anon_folio_pmd();
   if (folio === null) {
     return VM_FAULT_FALLBACK;
   }
@@ -419,7 +419,7 @@ export function* copy_huge_pmd(
   }
   if (is_huge_zero_pmd(pmd)) {
     // There is one already, so that this only counts.
-    mm_get_huge_zero_folio(dst_mm);
+    yield* mm_get_huge_zero_folio(dst_mm);
   } else {
     const src_page = pte_page(pmd);
     const src_folio = page_folio(src_page);

@@ -493,7 +493,7 @@ export function* collapse_huge_page(
 ): K<scan_result> {
   VM_BUG_ON(address % PMD_SIZE !== 0, 'address & ~HPAGE_PMD_MASK');
   mmap_read_unlock(mm);
-  const folio = folio_alloc_huge();
+  const folio = yield* folio_alloc_huge();
   if (folio === null) {
     return 'ALLOC_HUGE_PAGE_FAIL';
   }

@@ -68,6 +68,9 @@ export interface pglist_data extends Obj {
   split_queue_head: number;
   split_queue_tail: number;
   split_queue_len: number;
+  /** shrinker->nr_deferred of both shrinkers of huge pages (mm/shrinker.ts). */
+  split_nr_deferred: number;
+  huge_zero_nr_deferred: number;
   /** huge_zero_folio: pfn + 1, 0 = none yet; one reference is the cache's own. */
   huge_zero_folio: number;
   huge_zero_refcount: number;
@@ -102,6 +105,8 @@ export const pglist_data_cachep = struct<pglist_data>('pglist_data', {
   split_queue_head: 'n',
   split_queue_tail: 'n',
   split_queue_len: 'n',
+  split_nr_deferred: 'n',
+  huge_zero_nr_deferred: 'n',
   huge_zero_folio: 'n',
   huge_zero_refcount: 'n',
 });

@@ -3,13 +3,14 @@
  * processes are killed.
  *
  * Lock tree: what reclaim takes (mm/vmscan.ts); a caller may hold mmap_lock, VMA locks, invalidate_lock and
- * folio locks, nothing inside those. Fidelity: dup without compaction for higher orders, cpusets, highatomic
- * reserves and zones. An order above 3 does not loop: it fails after one round of reclaim, as with
- * __GFP_NORETRY or without __GFP_RETRY_MAYFAIL.
+ * folio locks, nothing inside those. Fidelity: dup without compaction for the orders 1 to 3, cpusets,
+ * highatomic reserves and zones. An order above 3 does not loop: it fails after one round of compaction and reclaim, as
+ * with __GFP_NORETRY or without __GFP_RETRY_MAYFAIL.
  */
 import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import type { folio, signal_struct } from '../mm_types.ts';
+import { compactForOrder } from './compaction.ts';
 import {
   __GFP_DIRECT_RECLAIM,
   __GFP_KSWAPD_RECLAIM,
@@ -63,6 +64,18 @@ function should_reclaim_retry(order: number, no_progress_loops: number): boolean
   return retry;
 }
 
+/** mm/page_alloc.c: __alloc_pages_direct_compact() v6.18 of an order above 3; smaller ones do without. */
+function* __alloc_pages_direct_compact(
+  order: number,
+  zeroed: boolean,
+  async: boolean,
+): K<folio | null> {
+  if (order <= PAGE_ALLOC_COSTLY_ORDER || !(yield* compactForOrder(order, slowMark(), async))) {
+    return null;
+  }
+  return get_page_from_freelist(order, slowMark(), zeroed);
+}
+
 /**
  * mm/page_alloc.c: __alloc_pages_slowpath() and __alloc_pages_may_oom() v6.18. NULL: the caller must do
  * without. Preconditions: the fast path has failed.
@@ -71,6 +84,7 @@ export function* __alloc_pages_slowpath(gfp: number, order: number): K<folio | n
   const zeroed = (gfp & __GFP_ZERO) !== 0;
   const costly_order = order > PAGE_ALLOC_COSTLY_ORDER;
   let no_progress_loops = 0;
+  let first = true;
   for (;;) {
     if ((gfp & __GFP_KSWAPD_RECLAIM) !== 0) {
       wakeup_kswapd(order);
@@ -80,12 +94,24 @@ export function* __alloc_pages_slowpath(gfp: number, order: number): K<folio | n
     if (page !== null || (gfp & __GFP_DIRECT_RECLAIM) === 0) {
       return page;
     }
+    if (costly_order && first) {
+      // There may be enough small pages: no need to free any.
+      page = yield* __alloc_pages_direct_compact(order, zeroed, true);
+      if (page !== null) {
+        return page;
+      }
+    }
+    first = false;
     const progress = yield* try_to_free_pages(order);
     if (progress > 0) {
       page = get_page_from_freelist(order, slowMark(), zeroed);
       if (page !== null) {
         return page;
       }
+    }
+    page = yield* __alloc_pages_direct_compact(order, zeroed, false);
+    if (page !== null) {
+      return page;
     }
     if ((gfp & __GFP_NORETRY) !== 0) {
       return null;

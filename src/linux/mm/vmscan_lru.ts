@@ -5,8 +5,8 @@
  * Kernels before 5.18 come here too, with their own steps for a page (mm_ops.page_reclaim).
  *
  * Lock tree: none while lists change (lru_lock is not modelled, each change is one step); then the folio lock
- * and what shrink_folio_list() takes. Fidelity: dup for one node, one zone and no memory cgroup; no slab
- * shrinkers, no refault costs (there are no shadow entries), no throttling sleeps; the classic lists, not
+ * and what shrink_folio_list() takes. Fidelity: dup for one node, one zone and no memory cgroup; of
+ * slab shrinkers those of huge pages, no refault costs (there are no shadow entries), no throttling sleeps; the classic lists, not
  * the multi-generational ones.
  */
 
@@ -40,6 +40,7 @@ import {
   PG_workingset,
 } from './page-flags.ts';
 import { folio_referenced } from './rmap.ts';
+import { shrink_slab } from './shrinker.ts';
 import { folio_putback_lru, lru_add_drain } from './swap.ts';
 import { folio_is_file_lru, lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
 import { get_nr_swap_pages, swap_info } from './swapfile.ts';
@@ -467,6 +468,7 @@ export function* shrink_node(sc: scan_control): K {
     const nr_reclaimed = sc.nr_reclaimed;
     prepare_scan_control(sc);
     yield* shrink_lruvec(sc);
+    yield* shrink_slab(sc.priority);
     const nr_node_reclaimed = sc.nr_reclaimed - nr_reclaimed;
     reclaimable = reclaimable || nr_node_reclaimed > 0;
     if (!should_continue_reclaim(nr_node_reclaimed, sc)) {

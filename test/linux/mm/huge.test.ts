@@ -32,7 +32,8 @@ import {
 } from '../../../src/linux/mm/pgtable.ts';
 import { swap_info } from '../../../src/linux/mm/swapfile.ts';
 import { type folio, mem_map, type mm_struct } from '../../../src/linux/mm_types.ts';
-import { ENDLESS } from '../../../src/sim/cpu.ts';
+import { cpu, ENDLESS } from '../../../src/sim/cpu.ts';
+import { eventAt } from '../../../src/sim/event.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
 import {
   begin,
@@ -424,6 +425,77 @@ describe('collapse', () => {
     expect(w.aim('collapse')).toBe(0);
     expect([w.mm().rss_anon, w.mm().rss_swap]).toEqual([512, 0]);
     expect(w.load(64)).toBe(3);
+  });
+});
+
+describe('memory pressure', () => {
+  const events = (name: string): number => {
+    let count = 0;
+    for (let n = 0; n < cpu.event_count; n++) if (eventAt(n).type.name === name) count++;
+    return count;
+  };
+
+  test('splits what is queued, which frees the pages that nobody maps', () => {
+    const w = new World(0, 2048).huge();
+    // Out of reclaim's reach otherwise: there is no swap.
+    w.do('munmap', at(1), 511 * PAGE);
+    const folio = w.folio();
+    expect(folio_nr_pages(folio)).toBe(512);
+    const more = 0x20_0000_0000;
+    const free = NODE_DATA().spanned_pages - NODE_DATA().used_pages;
+    w.do('mmap', more, (free + 300) * PAGE, 3, 0x32, -1, 0);
+    expect(w.do('store', more, 7, (free + 300) * PAGE)).toBe(0);
+    expect(folio_test_large(folio)).toBe(false);
+    expect(events('oom:mark_victim')).toBe(0);
+    expect(w.load(0)).toBe(1);
+  });
+
+  test('takes the huge zero page when nobody has it', () => {
+    const w = new World(0, 2048);
+    const b = w.fork();
+    call(w.m, b, 'mmap', [P, HUGE, 3, 0x32, -1, 0]);
+    call(w.m, b, 'madvise', [P, HUGE, MADV_HUGEPAGE]);
+    call(w.m, b, 'load', [P]);
+    expect(NODE_DATA().huge_zero_refcount).toBe(2);
+    call(w.m, b, 'exit_group', [0]);
+    expect(NODE_DATA().huge_zero_refcount).toBe(1);
+    const free = NODE_DATA().spanned_pages - NODE_DATA().used_pages;
+    w.do('mmap', P, (free + 300) * PAGE, 3, 0x32, -1, 0);
+    expect(w.do('store', P, 7, (free + 300) * PAGE)).toBe(0);
+    expect(NODE_DATA().huge_zero_folio).toBe(0);
+    expect(events('oom:mark_victim')).toBe(0);
+  });
+
+  test('that is only fragmentation is met by compaction, for who asked for huge pages', () => {
+    const w = new World(0, 4096);
+    const small = 0x20_0000_0000;
+    w.do('mmap', small, 3800 * PAGE, 3, 0x32, -1, 0);
+    w.do('store', small, 5, 3800 * PAGE);
+    for (let i = 0; i < 3800; i += 2) {
+      call(w.m, w.a, 'madvise', [small + i * PAGE, PAGE, MADV_DONTNEED]);
+    }
+    settle(w.m);
+    w.check('every second page is free');
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    w.do('store', P, 1);
+    expect(pte_present(w.pmd())).toBe(true);
+    expect(events('migrate:end')).toBeGreaterThan(100);
+    expect(call(w.m, w.a, 'load', [small + PAGE])).toBe(5);
+    expect(call(w.m, w.a, 'load', [small])).toBe(0);
+  });
+
+  test('that leaves too little ends in small pages', () => {
+    const w = new World(0, 1024);
+    const small = 0x20_0000_0000;
+    w.do('mmap', small, 700 * PAGE, 3, 0x32, -1, 0);
+    w.do('store', small, 5, 700 * PAGE);
+    w.do('mmap', P, HUGE, 3, 0x32, -1, 0);
+    w.do('madvise', P, HUGE, MADV_HUGEPAGE);
+    w.do('store', P, 1);
+    expect(w.pmd()).toBe(0);
+    expect([w.load(0), w.mm().rss_anon]).toEqual([1, 701]);
+    expect(events('oom:mark_victim')).toBe(0);
   });
 });
 
