@@ -19,6 +19,7 @@ export const avc_tree_features = {
   fault_around: 'a read fault of a file maps the pages around it that are there (3.15)',
   free_child_first: 'the last reference to an anon_vma frees it before its root (by 3.18)',
   put_outside_rcu: 'a lookup that came too late drops its reference outside of RCU (by 3.18)',
+  madv_dontdump: 'madvise() knows MADV_DONTDUMP and MADV_DODUMP (3.4)',
   chain_limit:
     'a child whose chain has more than 5 links gets no anon_vma of its own (posted 2012)',
   root_only: 'no child gets an anon_vma of its own: a family is in the tree of its root',
@@ -26,6 +27,8 @@ export const avc_tree_features = {
   import_before_clone: 'vma_adjust() sets the anon_vma of the importer before it clones (3.19)',
   case8_keeps_next: 'vma_merge() case 8 removes the area and grows the next VMA (by 4.9)',
   import_from_second: 'case 6 over an unfaulted VMA imports from the one behind it (by 5.19)',
+  madv_wipeonfork: 'madvise() knows MADV_WIPEONFORK and MADV_KEEPONFORK (4.14)',
+  madv_pages: 'madvise() knows MADV_FREE, COLD, PAGEOUT, DONTNEED_LOCKED (4.5 to 5.18)',
   unlink_clears: 'unlink_anon_vmas() resets vma->anon_vma (by 5.19)',
   two_counters: 'children and VMAs of an anon_vma are counted apart (6.0, CVE-2022-42703)',
   mprotect_writable:
@@ -69,6 +72,7 @@ const v3_7: readonly feature[] = [
   'pin_anon_vma',
   'skip_temporary_stack',
   'merge_singular',
+  'madv_dontdump',
   'restore_under_ptl',
   'interval_tree',
   'adjust_always_locks',
@@ -88,6 +92,8 @@ const v5_19: readonly feature[] = [
   'case8_keeps_next',
   'import_from_second',
   'unlink_clears',
+  'madv_wipeonfork',
+  'madv_pages',
 ];
 const v6_1: readonly feature[] = [
   ...v5_19,

@@ -146,3 +146,40 @@ describe('mprotect() that allows writing again', () => {
     expect(allowed('v6.1')).toBe(true);
   });
 });
+
+describe('madvise() of later kernels', () => {
+  const advise = (kernel: string, advice: number): { world: World; result: number } => {
+    const world = new World(kernel);
+    world.run('mmap', AT, 2 * PAGE, RW, FIXED_ANON, -1, 0);
+    world.run('store', AT, 7);
+    call(world.machine, world.kernel, 'settle', []);
+    const result = world.run('madvise', AT, 2 * PAGE, advice);
+    world.isRight();
+    return { world, result };
+  };
+  const EINVAL = 22;
+  const FREE = 8;
+  const WIPEONFORK = 18;
+  const PAGEOUT = 21;
+
+  test.each([FREE, WIPEONFORK, PAGEOUT])('advice %i is refused by v3.19', (advice) => {
+    expect(advise('v3.19', advice).result).toBe(-EINVAL);
+  });
+
+  test.each(['v5.19', 'v6.1'])('MADV_WIPEONFORK gives a child of %s zeros', (kernel) => {
+    const { world, result } = advise(kernel, WIPEONFORK);
+    expect(result).toBe(0);
+    world.run('fork');
+    expect(call(world.machine, world.machine.taskCount(), 'load', [AT])).toBe(0);
+    expect(world.run('load', AT)).toBe(7);
+    world.isRight();
+  });
+
+  test.each(['v5.19', 'v6.1'])('MADV_PAGEOUT swaps pages of %s out', (kernel) => {
+    const { world, result } = advise(kernel, PAGEOUT);
+    expect(result).toBe(0);
+    expect(pte_present(world.pte(0))).toBe(false);
+    expect(world.run('load', AT)).toBe(7);
+    world.isRight();
+  });
+});

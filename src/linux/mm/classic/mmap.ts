@@ -58,6 +58,7 @@ import {
   VM_MAYWRITE,
   VM_NORESERVE,
   VM_SHARED,
+  VM_WIPEONFORK,
   vma_pages,
 } from '../mm.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
@@ -570,8 +571,11 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
   if (has('fork_sets_mm_first')) {
     tmp.vm_mm = mm;
   }
+  const wipe = (tmp.vm_flags & VM_WIPEONFORK) !== 0;
   // Before that a walk that meets the child's VMA looks into the parent's page tables once more.
-  if ((yield* anon_rmap().anon_vma_fork(tmp, mpnt)) !== 0) {
+  if (wipe) {
+    tmp.anon_vma = null;
+  } else if ((yield* anon_rmap().anon_vma_fork(tmp, mpnt)) !== 0) {
     vm_area_free(tmp);
     vm_unacct_memory(charge);
     return -ENOMEM;
@@ -590,6 +594,9 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
   }
   vmaTreeStore(mm, tmp);
   mm.map_count = mm.map_count + 1;
+  if (wipe) {
+    return 0;
+  }
   return yield* (memory_manager().copy_page_range ?? copy_page_range)(tmp, mpnt);
 }
 
