@@ -15,6 +15,10 @@ export const early24_features = {
     'merge_segments() compares offsets of files only: pages with an index get lost (anon layer)',
   unlock_rereads:
     'after a merge, what is unlocked is asked of a VMA that may have been freed (anon layer)',
+  shared_faults:
+    'faults hold mmap_sem shared (2.4.3), which get_anon() of the anon layer was not made for',
+  inactive_counts_itself:
+    'free_inactive_pages() counts its own reference and frees nothing (anon layer, if read right)',
   anon_mail_formula:
     'the address of a page in a VMA is tested against its upper end only (anon layer as posted)',
   anon_mail_add:

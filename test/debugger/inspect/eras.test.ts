@@ -62,7 +62,24 @@ describe('the forest of anon_vmas', () => {
     ]);
   });
 
+  test('of the anon layer is one area, and of 2.4.0 nothing', () => {
+    const session = open('v2.3.99-anon');
+    run(session, 'continue');
+    expect(forest(session)).toEqual(['C B A']);
+    expect(session.anonVmas().nodes.map(({ ref, refcount }) => [ref.label, refcount])).toEqual([
+      [expect.stringMatching(/^anon_area@/), 3],
+    ]);
+    expect(session.anonVmas().rows.length).toBe(3);
+    expect(run(session, 'rmap C p')).toMatch(/via anon_area@/);
+    const without = open('v2.4.0');
+    run(without, 'continue');
+    expect(forest(without)).toEqual([]);
+    expect(run(without, 'rmap C p')).toContain('via scan of all address spaces');
+    expect(run(without, 'info walk')).toContain('through all address spaces');
+  });
+
   test.each([
+    ['v2.3.99-anon', ['count']],
     ['v2.6.33', []],
     ['v2.6.34', ['ext']],
     ['v3.0', ['ref']],
@@ -80,6 +97,7 @@ describe('the forest of anon_vmas', () => {
 
 describe('a walk', () => {
   test.each([
+    ['v2.3.99-anon', 'anon_area.i_shared_lock'],
     ['v2.6.33', 'anon_vma.lock'],
     ['v2.6.34', 'anon_vma.lock'],
     ['v3.0', 'anon_vma.mutex'],

@@ -279,6 +279,42 @@ describe('v2.3.99-anon: the anon layer', () => {
     expect(kinds).toContain('use-after-free');
   });
 
+  test('makes two areas for one VMA when faults run side by side', () => {
+    const kinds = new Set<string>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const { m, a } = boot(kernel, ['shared_faults'], sound);
+      call(m, a, 'mmap', [AT, 2 * PAGE, RW, FIXED_ANON, -1, 0]);
+      call(m, a, 'thread');
+      begin(m, a, 'store', [AT, 1]);
+      begin(m, m.taskCount(), 'store', [AT + PAGE, 1]);
+      interleaveByChance(m, new Prng(seed), 3);
+      for (const { kind } of judge(m, 'operation-end')) kinds.add(kind);
+    }
+    // One is lost with its page, which no walk finds.
+    expect([...kinds].sort()).toEqual(['anon-vma-linkage', 'leaked-object', 'rmap-unreachable']);
+    for (let seed = 1; seed <= 20; seed++) {
+      const { m, a } = boot(kernel, [], sound);
+      call(m, a, 'mmap', [AT, 2 * PAGE, RW, FIXED_ANON, -1, 0]);
+      call(m, a, 'thread');
+      begin(m, a, 'store', [AT, 1]);
+      begin(m, m.taskCount(), 'store', [AT + PAGE, 1]);
+      interleaveByChance(m, new Prng(seed), 3);
+      expect(judge(m, 'operation-end')).toEqual([]);
+    }
+  });
+
+  test('takes a page out of all page tables and does not free it, if free_inactive_pages() counts itself', () => {
+    const reclaimed = (patches: string[]): number => {
+      const { m, a, kernel: kswapd } = boot(kernel, patches);
+      call(m, a, 'mmap', [AT, PAGE, RW, FIXED_ANON, -1, 0]);
+      call(m, a, 'store', [AT, 1]);
+      call(m, kswapd, 'reclaim', [a, AT]);
+      return call(m, kswapd, 'reclaim', [a, AT]);
+    };
+    expect(reclaimed([])).toBe(1);
+    expect(reclaimed(['inactive_counts_itself'])).toBe(0);
+  });
+
   test('locks up when a part is unmapped while reclaim asks for users', () => {
     let deadlocks = 0;
     for (let steps = 1; steps < 200; steps++) {

@@ -256,6 +256,10 @@ function* rinse(page: page): K {
 
 /** The end of free_inactive_pages(): true: nobody has the page but the caller. Preconditions: page lock. */
 function* freePage(page: page): K<boolean> {
+  const most = folio_test_swapcache(page) ? 2 : 1;
+  if (has('inactive_counts_itself') && page._refcount > most) {
+    return false;
+  }
   if (folio_test_anon(page)) {
     return yield* anon_try_to_free_page(page);
   }

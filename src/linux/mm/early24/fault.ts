@@ -6,7 +6,8 @@
 import type { K } from '../../../sim/wait.ts';
 import { EFAULT, ENOMEM } from '../../errno.ts';
 import { trace_signal_deliver } from '../../kernel/events.ts';
-import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { down_read, down_write, up_read, up_write } from '../../kernel/locking/rwsem.ts';
+import { has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_page_fault_user } from '../events.ts';
 import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_WRITE } from '../mm.ts';
@@ -37,31 +38,48 @@ function isForbidden(error_code: number, vma: vm_area_struct): boolean {
   return (error_code & PF_PROT) !== 0 || (vma.vm_flags & (VM_READ | VM_EXEC)) === 0;
 }
 
+/** down(&mm->mmap_sem); with shared_faults down_read(), as from 2.4.3 on. */
+function* down(mm: mm_struct): K {
+  if (has('shared_faults')) {
+    yield* down_read(mm.mmap_lock);
+  } else {
+    yield* down_write(mm.mmap_lock);
+  }
+}
+
+function up(mm: mm_struct): void {
+  if (has('shared_faults')) {
+    up_read(mm.mmap_lock);
+  } else {
+    up_write(mm.mmap_lock);
+  }
+}
+
 /**
  * arch/i386/mm/fault.c: do_page_fault() v2.4.0. 0 to let the access try again, -EFAULT after a signal, -ENOMEM where
  * Linux kills the task.
  */
 export function* do_page_fault(mm: mm_struct, error_code: number, address: number): K<number> {
   trace_page_fault_user({ address, error_code });
-  yield* down_write(mm.mmap_lock);
+  yield* down(mm);
   const vma = find_vma(mm, address);
   if (vma === null) {
-    up_write(mm.mmap_lock);
+    up(mm);
     return signal(SIGSEGV, SEGV_MAPERR, address);
   }
   if (vma.vm_start > address) {
     const grows = (vma.vm_flags & VM_GROWSDOWN) !== 0;
     if (!grows || (yield* expand_stack(vma, address)) !== 0) {
-      up_write(mm.mmap_lock);
+      up(mm);
       return signal(SIGSEGV, SEGV_MAPERR, address);
     }
   }
   if (isForbidden(error_code, vma)) {
-    up_write(mm.mmap_lock);
+    up(mm);
     return signal(SIGSEGV, SEGV_ACCERR, address);
   }
   const fault = yield* handle_mm_fault(mm, vma, address, (error_code & PF_WRITE) !== 0);
-  up_write(mm.mmap_lock);
+  up(mm);
   if (fault === FAULT_OOM) {
     return -ENOMEM;
   }
