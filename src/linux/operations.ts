@@ -488,7 +488,8 @@ function* op_kswapd(op: Operation): K<number> {
     left > 0 && NODE_DATA().kswapd_awake === 1;
     left = left - 1
   ) {
-    nr_reclaimed += yield* kswapdRound();
+    const era = memory_manager();
+    nr_reclaimed += era.kswapd === undefined ? yield* kswapdRound() : yield* era.kswapd();
   }
   return nr_reclaimed;
 }

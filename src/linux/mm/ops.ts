@@ -96,6 +96,8 @@ export interface mm_ops {
   /** What an allocation does that finds too little memory free. NULL: it fails. */
   alloc_pages_slowpath(gfp: number, order: number): K<folio | null>;
   readonly page_reclaim?: page_reclaim_ops;
+  /** Where v6.18's does not do: kswapd, once around its loop; it sets kswapd_awake of the node. Pages freed. */
+  kswapd?(): K<number>;
   /** Aimed work of kernel tasks on the page that a task maps at an address. */
   reclaimAt(task: number, address: number): K<number>;
   referencedAt(task: number, address: number): K<number>;

@@ -290,6 +290,22 @@ function pageAt(task: number, address: number): page | number {
   return page;
 }
 
+/** One page on its way through the lists. True: nobody has it but the caller. Preconditions: a reference of the caller's. */
+export function* reclaimPage(page: page): K<boolean> {
+  if (!folio_trylock(page)) {
+    return false;
+  }
+  let free = false;
+  const users = yield* askUsers(page);
+  if (users.referenced === 0) {
+    yield* zapUsers(page);
+    yield* rinse(page);
+    free = yield* freePage(page);
+  }
+  folio_unlock(page);
+  return free;
+}
+
 /** Reclaims the page that task number `task` maps at `address`. 1 freed, 0 kept, or a negative errno. */
 export function* areaReclaimAt(task: number, address: number): K<number> {
   const page = pageAt(task, address);
@@ -297,16 +313,7 @@ export function* areaReclaimAt(task: number, address: number): K<number> {
     return page;
   }
   lru_add_drain();
-  let free = false;
-  if (folio_trylock(page)) {
-    const users = yield* askUsers(page);
-    if (users.referenced === 0) {
-      yield* zapUsers(page);
-      yield* rinse(page);
-      free = yield* freePage(page);
-    }
-    folio_unlock(page);
-  }
+  const free = yield* reclaimPage(page);
   folio_put(page);
   return free ? 1 : 0;
 }

@@ -1,7 +1,6 @@
 /** The memory manager of 2.4.0 and of the tree that the anon layer was written in, as presets name it. */
 import type { K } from '../../../sim/wait.ts';
 import { ENOSYS } from '../../errno.ts';
-import type { folio } from '../../mm_types.ts';
 import type { mm_ops } from '../ops.ts';
 import { areaReclaimAt, areaReferencedAt } from './area_walk.ts';
 import { early24_exec } from './exec.ts';
@@ -12,16 +11,17 @@ import { dup_mmap, exit_mmap, listMm, sys_brk, sys_mmap, sys_munmap } from './mm
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
 import { sys_msync } from './msync.ts';
+import {
+  allocPagesFromAreas,
+  allocPagesSlow,
+  kswapdAreasOnce,
+  kswapdOnce,
+} from './try_to_free_pages.ts';
 import { reclaimAt, referencedAt } from './vmscan.ts';
 import { vmtruncateMappings } from './zap.ts';
 
 const later = (version: string): string => `it came with ${version}`;
 const unbuilt = 'the simulator does not have it for this kernel yet';
-
-/** Allocations do not reclaim here: what finds no free page fails. */
-function* noReclaim(): K<folio | null> {
-  return null;
-}
 
 /** migrate() is refused before it gets here. */
 function* noMigration(): K<number> {
@@ -51,7 +51,6 @@ const missing: Readonly<Record<string, string>> = {
   compact: later('2.6.35'),
   mkclean: 'page_mkclean() came with 2.6.19: no walk could find the entries to clean',
   prctl: later('2.6.38 as far as memory goes'),
-  kswapd: unbuilt,
   swapoff: unbuilt,
   device_load: unbuilt,
   device_store: unbuilt,
@@ -76,7 +75,8 @@ export const early24_mm: mm_ops = {
   mm_alloc: listMm,
   dup_mmap,
   exit_mmap,
-  alloc_pages_slowpath: noReclaim,
+  alloc_pages_slowpath: allocPagesSlow,
+  kswapd: kswapdOnce,
   reclaimAt,
   referencedAt,
   migrateAt: noMigration,
@@ -87,6 +87,8 @@ export const early24_mm: mm_ops = {
 export const anon_layer_mm: mm_ops = {
   ...early24_mm,
   name: 'anon layer',
+  alloc_pages_slowpath: allocPagesFromAreas,
+  kswapd: kswapdAreasOnce,
   reclaimAt: areaReclaimAt,
   referencedAt: areaReferencedAt,
 };

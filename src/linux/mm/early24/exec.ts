@@ -61,7 +61,7 @@ function* create_init_stack_vma(mm: mm_struct): K<vm_area_struct | number> {
 
 /** fs/exec.c: copy_strings() v2.4.0: bprm->page[]. 0 or -ENOMEM. */
 function* get_arg_page(_mm: mm_struct, mpnt: vm_area_struct): K<number> {
-  const page = allocPrivatePage(true);
+  const page = yield* allocPrivatePage(true);
   if (page === null) {
     return -ENOMEM;
   }

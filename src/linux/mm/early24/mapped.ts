@@ -5,9 +5,12 @@
  *
  * Fidelity: custom. mm->rss is the sum of rss_anon, rss_file and rss_shmem.
  */
+import type { K } from '../../../sim/wait.ts';
 import type { mm_struct, page } from '../../mm_types.ts';
+import { alloc_pages } from '../alloc_pages.ts';
+import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from '../gfp.ts';
 import { dec_mm_counter, inc_mm_counter, MM_SWAPENTS, mm_counter } from '../mm_counter.ts';
-import { folio_alloc, is_zero_pfn } from '../page_alloc.ts';
+import { is_zero_pfn } from '../page_alloc.ts';
 import {
   FOLIO_MAPPING_ANON,
   folio_set,
@@ -42,10 +45,10 @@ export const swapEntryDec = (mm: mm_struct): void => dec_mm_counter(mm, MM_SWAPE
 
 /**
  * alloc_page(GFP_HIGHUSER) for private memory. The kernel leaves page->mapping NULL and knows such a page by that; here
- * it has the bit for anonymous pages, with no pointer beside it.
+ * it has the bit for anonymous pages, with no pointer beside it. May sleep.
  */
-export function allocPrivatePage(zeroed: boolean): page | null {
-  const page = folio_alloc(0, zeroed);
+export function* allocPrivatePage(zeroed: boolean): K<page | null> {
+  const page = yield* alloc_pages(GFP_HIGHUSER_MOVABLE | (zeroed ? __GFP_ZERO : 0), 0);
   if (page !== null) {
     page.mapping = FOLIO_MAPPING_ANON;
     folio_set(page, PG_swapbacked | PG_uptodate);

@@ -125,7 +125,7 @@ function* copyForWrite(vma: vm_area_struct, address: number, orig: page): K<page
   if (has('anon_layer')) {
     return yield* anon_cow(vma, address, orig);
   }
-  const page = allocPrivatePage(false);
+  const page = yield* allocPrivatePage(false);
   if (page !== null) {
     copy_cow_page(orig, page);
   }

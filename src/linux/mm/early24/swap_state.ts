@@ -146,7 +146,7 @@ export function* read_swap_cache_async(entry: swp_entry_t): K<page | null> {
     swap_free(entry);
     return page;
   }
-  const new_page = allocPrivatePage(false);
+  const new_page = yield* allocPrivatePage(false);
   if (new_page === null) {
     swap_free(entry);
     return null;

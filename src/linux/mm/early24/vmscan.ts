@@ -64,7 +64,7 @@ import { pteAt, tableAt, usedFrom } from './zap.ts';
 // ---------------------------------------------------------------- the active list
 
 /** Pages of a list, from its tail, as it is now. */
-function pagesFromTail(lru: number): page[] {
+export function pagesFromTail(lru: number): page[] {
   const pages: page[] = [];
   for (let link = read_heap(NODE_DATA().lists + lru * 3 + 1); link !== 0; ) {
     const page = mem_map.at(link - 1);
@@ -91,14 +91,26 @@ function agePage(page: page): void {
   }
 }
 
-/** mm/vmscan.c: refill_inactive_scan() v2.4.0 at priority 0, not oneshot: every page of the active list grows older. */
-export function* refill_inactive_scan(): K {
+/**
+ * mm/vmscan.c: refill_inactive_scan() v2.4.0: pages of the active list grow older, all of them at priority 0. True: one was
+ * found that is not needed there; with `oneshot` it is the last one looked at.
+ */
+export function* refill_inactive_scan(priority: number, oneshot: boolean): K<boolean> {
   const { pagemap_lru_lock } = early24Globals();
+  let ret = false;
   yield* spin_lock(pagemap_lru_lock);
-  for (const page of [...pagesFromTail(LRU_ACTIVE_FILE), ...pagesFromTail(LRU_ACTIVE_ANON)]) {
+  const pages = [...pagesFromTail(LRU_ACTIVE_FILE), ...pagesFromTail(LRU_ACTIVE_ANON)];
+  for (const page of pages.slice(0, Math.floor(pages.length / 2 ** priority))) {
     agePage(page);
+    if (!folio_test_active(page)) {
+      ret = true;
+      if (oneshot) {
+        break;
+      }
+    }
   }
   spin_unlock(pagemap_lru_lock);
+  return ret;
 }
 
 // ---------------------------------------------------------------- a page that nothing maps any more
@@ -134,7 +146,7 @@ function removeFromCaches(page: page): boolean {
  * What page_launder() and then reclaim_page() v2.4.0 do to one page: true if it is free when the caller's reference
  * goes. Pages of files that are dirty are left to whoever writes files.
  */
-function* launderAndReclaim(page: page): K<boolean> {
+export function* launderAndReclaim(page: page): K<boolean> {
   const { pagecache_lock, pagemap_lru_lock } = early24Globals();
   const cached = folio_test_swapcache(page) || folio_mapping(page) !== null;
   if (page_age(page) > 0 || !cached || !isFreeable(page) || !folio_trylock(page)) {
@@ -199,7 +211,7 @@ function* scanUntilUnmapped(page: page, at: scan): K {
         return;
       }
     }
-    yield* refill_inactive_scan();
+    yield* refill_inactive_scan(0, false);
   }
 }
 
@@ -218,7 +230,7 @@ export function* reclaimAt(task: number, address: number): K<number> {
   yield* scanUntilUnmapped(page, at);
   trace_walk_end({ page, visits: at.visits, hits: at.hits, stopped: 1 });
   if (isUnmapped(page) && page_age(page) > 0) {
-    yield* refill_inactive_scan();
+    yield* refill_inactive_scan(0, false);
   }
   if (!isUnmapped(page) || !folio_try_get(page)) {
     return 0;

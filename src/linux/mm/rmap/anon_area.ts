@@ -242,7 +242,7 @@ export function* anon_cow(vma: vm_area_struct, address: number, orig: page): K<p
   if (area === null) {
     return null;
   }
-  const page = allocPrivatePage(false);
+  const page = yield* allocPrivatePage(false);
   if (page === null) {
     return null;
   }
