@@ -32,6 +32,8 @@ export const avc_list_features = {
     'page_add_anon_rmap() does not assert that the address lies inside of the VMA (3.0)',
   moveto_tail: 'mremap() puts a merged destination behind its source on the anon_vma lists (3.3)',
   mlock_populates_later: 'mlock() makes pages present after mmap_sem was dropped (2.6.38)',
+  unuse_any_vma:
+    'swapoff looks for a page in all VMAs, not only in those with its own anon_vma (2.6.34)',
   ksm_copies:
     'swapping in copies a page that is under an anon_vma of another, as with CONFIG_KSM (no preset has it)',
   skip_temporary_stack: 'migration leaves the stack of an unfinished execve() alone (2.6.35)',
@@ -66,6 +68,7 @@ export const mended_in_2_6_34: readonly feature[] = [
   'anchor_oldest',
   'fork_unlinks',
   'prepare_frees_link',
+  'unuse_any_vma',
 ];
 
 const since_2_6_36: readonly feature[] = [

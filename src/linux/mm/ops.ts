@@ -6,6 +6,8 @@
 import type { K } from '../../sim/wait.ts';
 import type { address_space, file, folio, inode, mm_struct, vm_area_struct } from '../mm_types.ts';
 
+import type { swap_info_struct } from './swap_types.ts';
+
 /** How a write fault finds out that a private page has no other user. */
 export type reuse_rule =
   /** A page flag says so (5.18, 5.19). */
@@ -98,6 +100,8 @@ export interface mm_ops {
   readonly page_reclaim?: page_reclaim_ops;
   /** Where v6.18's does not do: kswapd, once around its loop; it sets kswapd_awake of the node. Pages freed. */
   kswapd?(): K<number>;
+  /** swapoff: brings every page of the area back. 0, -ENOMEM or -EINTR. Absent: as v6.18. */
+  try_to_unuse?(si: swap_info_struct): K<number>;
   /** Aimed work of kernel tasks on the page that a task maps at an address. */
   reclaimAt(task: number, address: number): K<number>;
   referencedAt(task: number, address: number): K<number>;

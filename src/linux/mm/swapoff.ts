@@ -10,6 +10,7 @@ import { EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { current } from '../kernel/current.ts';
 import { mmget_not_zero, mmput } from '../kernel/mm_users.ts';
 import { synchronize_rcu } from '../kernel/rcu.ts';
+import { memory_manager } from '../kernel.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import { list_is_head, list_next } from '../lib/list.ts';
 import {
@@ -370,7 +371,7 @@ export function* swapoff(): K<number> {
   }
   // From here on no slot is handed out: what comes in stays in.
   si.flags = si.flags & ~SWP_WRITEOK;
-  const err = yield* try_to_unuse(si);
+  const err = yield* (memory_manager().try_to_unuse ?? try_to_unuse)(si);
   if (err !== 0) {
     si.flags = si.flags | SWP_WRITEOK;
     trace_swapoff({ result: err });

@@ -106,6 +106,30 @@ describe.each(kernels)('%s', (kernel) => {
     expect(w.run(w.a, 'load', AT + 2 * PAGE)).toBe(0);
   });
 
+  test('swapoff brings every page back to everybody who has it', () => {
+    const w = world(kernel);
+    w.run(w.a, 'mmap', AT, 4 * PAGE, 3, ANON, -1, 0);
+    for (let i = 0; i < 4; i++) w.run(w.a, 'store', AT + i * PAGE, 10 + i);
+    w.run(w.a, 'fork');
+    const b = w.machine.taskCount();
+    w.run(b, 'store', AT, 20);
+    w.run(w.kthread, 'settle');
+    for (const task of [w.a, b]) {
+      for (let i = 0; i < 8; i++) {
+        call(w.machine, w.kthread, 'reclaim', [task, AT + (i % 4) * PAGE]);
+      }
+    }
+    w.run(b, 'fork');
+    const c = w.machine.taskCount();
+    w.run(w.a, 'store', AT + PAGE, 30);
+    expect(w.run(w.kthread, 'swapoff')).toBe(0);
+    const seen = (task: number): number[] =>
+      [0, 1, 2, 3].map((i) => w.run(task, 'load', AT + i * PAGE));
+    expect(seen(w.a)).toEqual([10, 30, 12, 13]);
+    expect(seen(b)).toEqual([20, 11, 12, 13]);
+    expect(seen(c)).toEqual([20, 11, 12, 13]);
+  });
+
   test('more than there is: clean pages go, then others to swap, then the largest process', () => {
     const machine = bootMachine({
       kernel: selectKernel(kernel),

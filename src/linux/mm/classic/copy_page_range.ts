@@ -15,6 +15,7 @@ import {
   MM_SWAPENTS,
   mm_counter_file,
 } from '../mm_counter.ts';
+import { mmlistAddChild } from '../mmlist.ts';
 import { folio_get } from '../page_alloc.ts';
 import { folio_test_anon } from '../page-flags.ts';
 import {
@@ -69,6 +70,7 @@ function* copy_one_pte(
       if (swap_duplicate(pte_to_swp_entry(pte)) < 0) {
         return -ENOMEM;
       }
+      mmlistAddChild(dst_mm, src_mm);
       inc_mm_counter(dst_mm, MM_SWAPENTS);
     } else if (is_writable_migration_entry(pte) && is_cow_mapping(vma.vm_flags)) {
       pte = migration_pte_with_kind(pte, SWP_MIGRATION_READ);

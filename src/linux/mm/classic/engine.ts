@@ -9,6 +9,7 @@ import { classic_mlock } from './mlock.ts';
 import { dup_mmap, exit_mmap, sys_brk, sys_mmap, sys_munmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
+import { try_to_unuse } from './swapoff.ts';
 import { classic_page_reclaim, reclaimAt, referencedAt } from './vmscan.ts';
 
 const later = (version: string): string => `it came with ${version}`;
@@ -31,6 +32,7 @@ export const classic_mm: mm_ops = {
   exit_mmap,
   alloc_pages_slowpath: __alloc_pages_slowpath,
   page_reclaim: classic_page_reclaim,
+  try_to_unuse,
   reclaimAt,
   referencedAt,
   migrateAt,
@@ -52,7 +54,6 @@ export const classic_mm: mm_ops = {
     prctl: later('6.4, as far as memory goes'),
     ksm_scan: noKsm,
     ksm_set: noKsm,
-    swapoff: unbuilt,
     device_load: unbuilt,
     device_store: unbuilt,
     pin: unbuilt,

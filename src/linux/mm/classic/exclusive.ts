@@ -17,7 +17,6 @@ import { sys_mremap } from './mremap_dontunmap.ts';
 const {
   clone3: _clone3,
   compact: _compact,
-  swapoff: _swapoff,
   device_load: _load,
   device_store: _store,
   pin: _pin,
@@ -27,7 +26,7 @@ const {
 const unbuilt = 'the simulator does not have it for this kernel yet';
 
 /** Pages are reclaimed as in v6.18. */
-const { page_reclaim: _listed, mlock: _marked, ...vma_side } = classic_mm;
+const { page_reclaim: _listed, mlock: _marked, try_to_unuse: _slots, ...vma_side } = classic_mm;
 
 export const exclusive_mm: mm_ops = {
   ...vma_side,

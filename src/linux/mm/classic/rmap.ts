@@ -33,6 +33,7 @@ import {
   MM_SWAPENTS,
   mm_counter_file,
 } from '../mm_counter.ts';
+import { mmlistAdd } from '../mmlist.ts';
 import {
   anon_mapping,
   folio_set,
@@ -387,6 +388,7 @@ function* try_to_unmap_one(
         state.ret = SWAP_FAIL;
         return false;
       }
+      mmlistAdd(mm);
       dec_mm_counter(mm, MM_ANONPAGES);
       inc_mm_counter(mm, MM_SWAPENTS);
       set_pte_at(mm, address, pte, swp_entry_to_pte(entry));
