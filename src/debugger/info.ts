@@ -1,6 +1,7 @@
 /** `info X`: the views as text lines. */
 import { allEvents } from '../sim/event.ts';
 import { CommandError } from './command-table.ts';
+import { shapeNow } from './inspect/objects.ts';
 import type { Session } from './session.ts';
 import type { CostView, PageRowView, Spread, WalkCost, WalkView } from './view.ts';
 
@@ -26,7 +27,13 @@ function vmas(session: Session): void {
 
 function anonVmas(session: Session): void {
   const { nodes } = session.anonVmas();
-  if (nodes.length === 0) session.print('no anon_vma yet: nothing has been written to');
+  if (nodes.length === 0) {
+    session.print(
+      shapeNow() === 'none'
+        ? 'this kernel has no reverse map: it looks through all address spaces'
+        : 'no anon_vma yet: nothing has been written to',
+    );
+  }
   for (const n of nodes) {
     session.print(
       `${'  '.repeat(n.depth)}${n.ref.label} refcount ${n.refcount} children ${n.numChildren} active ${n.numActiveVmas}` +

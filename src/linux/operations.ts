@@ -512,7 +512,8 @@ function* op_split(op: Operation): K<number> {
 }
 
 function* op_swapoff(_op: Operation): K<number> {
-  return yield* swapoff();
+  const era = memory_manager();
+  return era.swapoff === undefined ? yield* swapoff() : yield* era.swapoff();
 }
 
 /** What writeback does before it writes a page: folio_mkclean() under the folio lock. Entries that were cleaned. */

@@ -98,6 +98,8 @@ export interface mm_ops {
   /** What an allocation does that finds too little memory free. NULL: it fails. */
   alloc_pages_slowpath(gfp: number, order: number): K<folio | null>;
   readonly page_reclaim?: page_reclaim_ops;
+  /** Where v6.18's does not do: swapoff(2). */
+  swapoff?(): K<number>;
   /** Where v6.18's does not do: kswapd, once around its loop; it sets kswapd_awake of the node. Pages freed. */
   kswapd?(): K<number>;
   /** swapoff: brings every page of the area back. 0, -ENOMEM or -EINTR. Absent: as v6.18. */

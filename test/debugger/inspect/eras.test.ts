@@ -74,6 +74,7 @@ describe('the forest of anon_vmas', () => {
     const without = open('v2.4.0');
     run(without, 'continue');
     expect(forest(without)).toEqual([]);
+    expect(run(without, 'info anon_vma')).toMatch(/no reverse map/);
     expect(run(without, 'rmap C p')).toContain('via scan of all address spaces');
     expect(run(without, 'info walk')).toContain('through all address spaces');
   });

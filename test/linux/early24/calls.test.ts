@@ -112,6 +112,25 @@ describe.each(['v2.4.0', 'v2.3.99-anon'])('%s', (kernel) => {
     expect(run(a, 'load', [AT + PAGE])).toBe(9);
   });
 
+  test('brings everything back from swap, to every address space that names it', () => {
+    const { m, a, kernel: kswapd, run } = boot(kernel);
+    const { missing } = (m.config.kernel as ReturnType<typeof selectKernel>).mm;
+    expect(missing.swapoff === undefined).toBe(kernel === 'v2.4.0');
+    if (missing.swapoff !== undefined) return;
+    run(a, 'mmap', [AT, 8 * PAGE, RW, FIXED_ANON, -1, 0]);
+    for (let i = 0; i < 8; i++) run(a, 'store', [AT + i * PAGE, i]);
+    run(a, 'fork');
+    const b = m.taskCount();
+    for (let i = 0; i < 3; i++) run(kswapd, 'reclaim', [a, AT + 3 * PAGE]);
+    expect(mmOfTask(m, b)?.rss_swap).toBeGreaterThan(0);
+    expect(run(kswapd, 'swapoff')).toBe(0);
+    for (const task of [a, b]) {
+      expect(mmOfTask(m, task)?.rss_swap).toBe(0);
+      for (let i = 0; i < 8; i++) expect(run(task, 'load', [AT + i * PAGE])).toBe(i);
+    }
+    expect(run(kswapd, 'swapoff')).toBe(-22);
+  });
+
   test('runs a program in a new address space, with threads and vfork', () => {
     const { m, a, run } = boot(kernel);
     run(a, 'mmap', [AT, 4 * PAGE, RW, FIXED_ANON, -1, 0]);

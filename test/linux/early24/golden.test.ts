@@ -124,7 +124,7 @@ describe('v2.4.0: no reverse map', () => {
   });
 
   test('loses a page when swap_out() takes an entry that fork is copying', () => {
-    let broken = 0;
+    const kinds = new Set<string>();
     for (let steps = 1; steps < 200; steps++) {
       const { m, a, kernel } = boot('v2.4.0');
       call(m, a, 'mmap', [AT, PAGE, RW, FIXED_ANON, -1, 0]);
@@ -133,10 +133,13 @@ describe('v2.4.0: no reverse map', () => {
       begin(m, a, 'fork');
       m.run(a, steps, null);
       begin(m, kernel, 'reclaim', [a, AT]);
-      if (interleave(m, [kernel, a]) !== 'done' || judge(m, 'operation-end').length > 0) broken++;
+      expect(interleave(m, [kernel, a])).toBe('done');
+      for (const { kind } of judge(m, 'operation-end')) kinds.add(kind);
     }
-    // copy_page_range() took page_table_lock of the parent in later releases of 2.4.
-    expect(broken).toBeGreaterThan(0);
+    // The child gets a swap entry that its slot does not count, or a page that was freed before fork took a reference.
+    // Later releases of 2.4 held the parent's page_table_lock.
+    expect(kinds).toContain('swap-count-wrong');
+    expect(kinds).toContain('pte-freed-page');
   });
 
   test('follows a NULL pointer when a part of anonymous memory is advised', () => {

@@ -11,6 +11,7 @@ import { dup_mmap, exit_mmap, listMm, sys_brk, sys_mmap, sys_munmap } from './mm
 import { sys_mprotect } from './mprotect.ts';
 import { sys_mremap } from './mremap.ts';
 import { sys_msync } from './msync.ts';
+import { sys_swapoff } from './swapoff.ts';
 import {
   allocPagesFromAreas,
   allocPagesSlow,
@@ -51,7 +52,6 @@ const missing: Readonly<Record<string, string>> = {
   compact: later('2.6.35'),
   mkclean: 'page_mkclean() came with 2.6.19: no walk could find the entries to clean',
   prctl: later('2.6.38 as far as memory goes'),
-  swapoff: unbuilt,
   device_load: unbuilt,
   device_store: unbuilt,
   pin: unbuilt,
@@ -77,6 +77,7 @@ export const early24_mm: mm_ops = {
   exit_mmap,
   alloc_pages_slowpath: allocPagesSlow,
   kswapd: kswapdOnce,
+  swapoff: sys_swapoff,
   reclaimAt,
   referencedAt,
   migrateAt: noMigration,
@@ -89,6 +90,7 @@ export const anon_layer_mm: mm_ops = {
   name: 'anon layer',
   alloc_pages_slowpath: allocPagesFromAreas,
   kswapd: kswapdAreasOnce,
+  missing: { ...missing, swapoff: unbuilt },
   reclaimAt: areaReclaimAt,
   referencedAt: areaReferencedAt,
 };

@@ -93,6 +93,16 @@ export function usedFrom(pmd: pte_ptr, start: number, end: number): number {
 // ---------------------------------------------------------------- fork
 
 /**
+ * ptep_set_wrprotect() of an entry that may have become a swap entry: on i386 the bit is one of the swap area's number,
+ * which is 0 in the first area.
+ */
+function wrprotect(mm: mm_struct, address: number, ptep: pte_ptr): void {
+  if (pte_present(ptep_get(ptep))) {
+    ptep_set_wrprotect(mm, address, ptep);
+  }
+}
+
+/**
  * The inside of copy_page_range() v2.4.0 for one entry (copy_one_pte). No lock keeps swap_out() from the parent's entry
  * between the reads and writes of this function.
  */
@@ -119,7 +129,7 @@ function* copyOnePte(
     return;
   }
   if (is_cow_mapping(vma.vm_flags)) {
-    ptep_set_wrprotect(src, address, src_pte);
+    wrprotect(src, address, src_pte);
     pte = ptep_get(src_pte);
   }
   if ((vma.vm_flags & VM_SHARED) !== 0) {
