@@ -72,6 +72,16 @@ export function selectKernel(
   if (preset === undefined) {
     throw new KernelError('kernel', name, kernelNames());
   }
+  return kernelOf(name, preset, patches, withouts);
+}
+
+/** A preset that need not be in the table, as a kernel: the way in for a scheme of your own. Throws KernelError. */
+export function kernelOf(
+  name: string,
+  preset: preset,
+  patches: readonly string[] = [],
+  withouts: readonly string[] = [],
+): kernel {
   const features = new Set<feature>(preset.features);
   for (const patch of patches) {
     features.add(featureNamed(patch));
