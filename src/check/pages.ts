@@ -63,8 +63,8 @@ function batchReferences(): Map<number, number> {
   return held;
 }
 
-/** GUP_PIN_COUNTING_BIAS: references that one pin of a small page counts for. */
-const PIN_REFERENCES = 1024;
+/** GUP_PIN_COUNTING_BIAS: references that one pin of a small page counts for; before 5.6 one like any other. */
+const pinReferences = (): number => memory_manager().device_pins?.references ?? 1024;
 
 /** Pins that devices hold, by frame. */
 function devicePins(): Map<number, number> {
@@ -92,7 +92,7 @@ function judgeCounts(
   const swapCache = inSwapCache(page) ? 1 : 0;
   const pageCache = isFile(page) ? 1 : 0;
   const area = areaOf(page) === null ? 0 : 1;
-  const references = entries.length + swapCache + pageCache + area + batch + pins * PIN_REFERENCES;
+  const references = entries.length + swapCache + pageCache + area + batch + pins * pinReferences();
   if (page.refcount === references) return;
   const parts = `${entries.length} mappings, ${swapCache} swap cache, ${pageCache + area} page cache or anon area, ${batch} LRU batch, ${pins} pins`;
   verdicts.push({
@@ -134,6 +134,8 @@ function judgeSharing(
 
 /** GUP1: a pinned anonymous page is its process's page and stays so: exclusive, until it is freed. */
 function judgePinned(page: RawPage, entries: readonly Entry[], verdicts: Verdicts): void {
+  // Before 5.19 nothing tells a pin from other references: what a device has can become another process's.
+  if (memory_manager().device_pins !== undefined) return;
   if (!isAnon(page) || (page.flags & EXCLUSIVE) !== 0) return;
   verdicts.push({
     kind: 'pinned-not-exclusive',

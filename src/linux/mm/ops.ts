@@ -58,6 +58,15 @@ export interface page_reclaim_ops {
   page_referenced(page: folio): K<{ readonly count: number; readonly vm_flags: number }>;
 }
 
+/** How a device keeps a page of a program (user_pin.ts), before pin_user_pages() (5.6). */
+export interface device_pin_ops {
+  /** Puts the page at `start` into `pages`, with a reference. 1 or a negative errno. */
+  pin(mm: mm_struct, start: number, flags: number, pages: folio[]): K<number>;
+  unpin(page: folio, dirty: boolean): K;
+  /** What a pin adds to the reference count. */
+  readonly references: number;
+}
+
 export interface mm_ops {
   readonly name: string;
   readonly reuse: reuse_rule;
@@ -100,6 +109,8 @@ export interface mm_ops {
   readonly page_reclaim?: page_reclaim_ops;
   /** Where v6.18's does not do: swapoff(2). */
   swapoff?(): K<number>;
+  /** Absent: pin_user_pages(). */
+  readonly device_pins?: device_pin_ops;
   /** Where v6.18's does not do: kswapd, once around its loop; it sets kswapd_awake of the node. Pages freed. */
   kswapd?(): K<number>;
   /** swapoff: brings every page of the area back. 0, -ENOMEM or -EINTR. Absent: as v6.18. */

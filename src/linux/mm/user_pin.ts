@@ -9,6 +9,7 @@ import type { K } from '../../sim/wait.ts';
 import { EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
 import { current } from '../kernel/current.ts';
 import { mmget_not_zero, mmput } from '../kernel/mm_users.ts';
+import { memory_manager } from '../kernel.ts';
 import { type folio, mem_map, type mm_struct, type page, type task_struct } from '../mm_types.ts';
 import { trace_pin, trace_unpin } from './events.ts';
 import { should_failslab } from './failslab.ts';
@@ -22,6 +23,7 @@ import { FOLL_FORCE, FOLL_LONGTERM, FOLL_WRITE } from './gup_ref.ts';
 import { PAGE_SIZE } from './mm.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { NODE_DATA } from './node.ts';
+import type { device_pin_ops } from './ops.ts';
 import { is_zero_pfn } from './page_alloc.ts';
 import { load_content, store_content } from './page_content.ts';
 import { type user_pin, user_pin_cachep } from './user_pin_types.ts';
@@ -76,6 +78,22 @@ function* pinRemote(mm: mm_struct, start: number, flags: number, pages: page[]):
   return ret;
 }
 
+/** As kernels before 5.6 do it. */
+function* pinOwn(
+  own: device_pin_ops,
+  mm: mm_struct,
+  start: number,
+  flags: number,
+  pages: page[],
+): K<number> {
+  if (!mmget_not_zero(mm)) {
+    return -ESRCH;
+  }
+  const ret = yield* own.pin(mm, start, flags, pages);
+  yield* mmput(mm);
+  return ret;
+}
+
 /**
  * Pins the page at `address` of task number `task`: in the task's own context without mmap_lock if that is
  * possible, in another's with it. `flags`: FOLL_WRITE if the device will write, FOLL_LONGTERM, FOLL_FORCE.
@@ -96,7 +114,10 @@ export function* pinAt(task: number, address: number, flags: number): K<number> 
   const mm_id = mm.mm_id;
   const pages: page[] = [];
   let ret = 0;
-  if (mm === current().mm) {
+  const own = memory_manager().device_pins;
+  if (own !== undefined) {
+    ret = yield* pinOwn(own, mm, start, flags, pages);
+  } else if (mm === current().mm) {
     ret = yield* pin_user_pages_fast(start, flags, pages);
   } else {
     ret = yield* pinRemote(mm, start, flags, pages);
@@ -127,7 +148,10 @@ export function* unpinAt(task: number, address: number): K<number> {
   }
   user_pin_cachep.free(pin);
   trace_unpin({ page, address: start });
-  if (write) {
+  const own = memory_manager().device_pins;
+  if (own !== undefined) {
+    yield* own.unpin(page, write);
+  } else if (write) {
     yield* unpin_user_page_dirty_lock(page, true);
   } else {
     yield* unpin_user_page(page);

@@ -106,6 +106,27 @@ describe.each(kernels)('%s', (kernel) => {
     expect(w.run(w.a, 'load', AT + 2 * PAGE)).toBe(0);
   });
 
+  test('a device keeps a page, and before 5.19 loses sight of it when its program forks and writes', () => {
+    const w = world(kernel);
+    w.run(w.a, 'mmap', AT, 2 * PAGE, 3, ANON, -1, 0);
+    w.run(w.a, 'store', AT, 1);
+    expect(w.run(w.kthread, 'pin', w.a, AT, 1)).toBe(1);
+    w.run(w.kthread, 'settle');
+    // Neither moved nor swapped out.
+    expect(w.run(w.kthread, 'migrate', w.a, AT)).toBeLessThan(0);
+    for (let i = 0; i < 3; i++) call(w.machine, w.kthread, 'reclaim', [w.a, AT]);
+    w.run(w.kthread, 'device_store', w.a, AT, 5);
+    expect(w.run(w.a, 'load', AT)).toBe(5);
+    w.run(w.a, 'fork');
+    const b = w.machine.taskCount();
+    w.run(w.a, 'store', AT + 8, 6);
+    w.run(w.kthread, 'device_store', w.a, AT, 7);
+    const kept = selectKernel(kernel).mm.reuse === 'anon_exclusive';
+    expect(w.run(w.a, 'load', AT)).toBe(kept ? 7 : 5);
+    expect(w.run(b, 'load', AT)).toBe(kept ? 5 : 7);
+    expect(w.run(w.kthread, 'unpin', w.a, AT)).toBe(0);
+  });
+
   test('swapoff brings every page back to everybody who has it', () => {
     const w = world(kernel);
     w.run(w.a, 'mmap', AT, 4 * PAGE, 3, ANON, -1, 0);

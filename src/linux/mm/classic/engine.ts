@@ -3,6 +3,7 @@ import type { mm_ops } from '../ops.ts';
 import { __alloc_pages_slowpath } from '../page_alloc_slow.ts';
 import { classic_exec } from './exec.ts';
 import { do_page_fault } from './fault.ts';
+import { classic_device_pins } from './gup.ts';
 import { sys_madvise } from './madvise.ts';
 import { migrateAt } from './migrate.ts';
 import { classic_mlock } from './mlock.ts';
@@ -32,6 +33,7 @@ export const classic_mm: mm_ops = {
   exit_mmap,
   alloc_pages_slowpath: __alloc_pages_slowpath,
   page_reclaim: classic_page_reclaim,
+  device_pins: classic_device_pins,
   try_to_unuse,
   reclaimAt,
   referencedAt,
@@ -54,10 +56,6 @@ export const classic_mm: mm_ops = {
     prctl: later('6.4, as far as memory goes'),
     ksm_scan: noKsm,
     ksm_set: noKsm,
-    device_load: unbuilt,
-    device_store: unbuilt,
-    pin: unbuilt,
-    unpin: unbuilt,
   },
 };
 

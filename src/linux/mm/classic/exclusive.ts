@@ -14,19 +14,17 @@ import { missing_3_19 } from './later.ts';
 import { sys_mremap } from './mremap_dontunmap.ts';
 
 /** Calls that there are by 5.19, and what the page side of v6.18 brings. */
-const {
-  clone3: _clone3,
-  compact: _compact,
-  device_load: _load,
-  device_store: _store,
-  pin: _pin,
-  unpin: _unpin,
-  ...missing
-} = missing_3_19;
+const { clone3: _clone3, compact: _compact, ...missing } = missing_3_19;
 const unbuilt = 'the simulator does not have it for this kernel yet';
 
 /** Pages are reclaimed as in v6.18. */
-const { page_reclaim: _listed, mlock: _marked, try_to_unuse: _slots, ...vma_side } = classic_mm;
+const {
+  page_reclaim: _listed,
+  mlock: _marked,
+  try_to_unuse: _slots,
+  device_pins: _references,
+  ...vma_side
+} = classic_mm;
 
 export const exclusive_mm: mm_ops = {
   ...vma_side,
