@@ -296,6 +296,11 @@ export interface inode extends Obj {
   i_ra_pages: number;
   /** Table number of an index of contents written back (mm/filemap.ts: content id + 1), 0 while empty. */
   i_blocks: number;
+  /** Held while the file is written to or truncated. */
+  i_rwsem: rw_semaphore;
+  /** tmpfs (struct shmem_falloc of i_private): the hole being punched, in pages; falloc_next 0: none. */
+  falloc_start: number;
+  falloc_next: number;
   /** tmpfs (shmem_inode_info.flags): VM_NORESERVE if its size is not charged. */
   shmem_flags: number;
   /** tmpfs (shmem_inode_info): pages in swap, who keeps it from eviction, and its place in shmem_swaplist. */
@@ -315,6 +320,9 @@ export const inode_cachep = struct<inode>('inode', {
   i_fill: 'n',
   i_ra_pages: 'n',
   i_blocks: 'n',
+  i_rwsem: 'rwsem',
+  falloc_start: 'n',
+  falloc_next: 'n',
   shmem_flags: 'n',
   swapped: 'n',
   stop_eviction: 'n',

@@ -10,9 +10,11 @@ import { assert } from '../../base/assert.ts';
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EBADF, EEXIST, EFBIG, EINVAL, EISDIR, ENODEV, ENOENT } from '../errno.ts';
 import { current } from '../kernel/current.ts';
+import { down_write, up_write } from '../kernel/locking/rwsem.ts';
 import { FMODE_WRITE, FS_DEV_ZERO, FS_DISK, FS_TMPFS } from '../mm/mm.ts';
+import { shmemPunchHole } from '../mm/shmem.ts';
 import { truncate_pagecache_range, truncate_setsize } from '../mm/truncate.ts';
-import type { file, files_struct, inode } from '../mm_types.ts';
+import type { address_space, file, files_struct, inode } from '../mm_types.ts';
 import { fd_install, fileAt, get_unused_fd } from './file.ts';
 import { alloc_file_pseudo, fput, get_file } from './file_table.ts';
 import {
@@ -133,7 +135,7 @@ export function* openFile(path: string, flags: number, facts: FileFacts, fd?: nu
   }
   if (known !== null && (flags & O_TRUNC) !== 0 && is_regular(inode)) {
     // handle_truncate(): whoever maps the file loses its pages.
-    yield* truncate_setsize(inode, 0);
+    yield* setSizeLocked(inode, 0);
   }
   const old = fileAt(files, newfd);
   fd_install(files, newfd, file, flags);
@@ -184,6 +186,24 @@ export function* ftruncate(fd: number, length: number): K<number> {
   return error;
 }
 
+/**
+ * do_truncate() and the setattr() of file systems: the new size under i_rwsem. On a disk also under
+ * invalidate_lock, so that no page is read in behind its back; shmem_setattr() does without.
+ */
+function* setSizeLocked(inode: inode, length: number): K {
+  const mapping = inode.i_mapping as address_space;
+  const isDisk = inode.i_kind === FS_DISK;
+  yield* down_write(inode.i_rwsem);
+  if (isDisk) {
+    yield* down_write(mapping.invalidate_lock);
+  }
+  yield* truncate_setsize(inode, length);
+  if (isDisk) {
+    up_write(mapping.invalidate_lock);
+  }
+  up_write(inode.i_rwsem);
+}
+
 /** fs/open.c: do_ftruncate() v6.18. */
 function* do_ftruncate(file: file, length: number): K<number> {
   const inode = file.f_inode;
@@ -194,7 +214,7 @@ function* do_ftruncate(file: file, length: number): K<number> {
   if (length > MAX_FILE_SIZE) {
     return -EFBIG;
   }
-  yield* truncate_setsize(inode, length);
+  yield* setSizeLocked(inode, length);
   return 0;
 }
 
@@ -221,7 +241,16 @@ export function* punchHole(file: file, offset: number, length: number): K<number
   if (inode === null || !is_regular(inode)) {
     return -ENODEV;
   }
-  yield* truncate_pagecache_range(inode, offset, offset + length - 1);
+  yield* down_write(inode.i_rwsem);
+  if (inode.i_kind === FS_TMPFS) {
+    yield* shmemPunchHole(inode, offset, length);
+  } else {
+    const mapping = inode.i_mapping as address_space;
+    yield* down_write(mapping.invalidate_lock);
+    yield* truncate_pagecache_range(inode, offset, offset + length - 1);
+    up_write(mapping.invalidate_lock);
+  }
+  up_write(inode.i_rwsem);
   return 0;
 }
 

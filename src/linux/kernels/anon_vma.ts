@@ -9,6 +9,7 @@ import type { preset } from './preset.ts';
 
 /** mm/rmap.c v2.6.33: the lock order at the head of the file, as of 2.6.34 (kernels/avc_list.ts). */
 const lock_tree_2_6_33: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },
   { depth: 4, cls: 'address_space.i_mmap_rwsem' },
@@ -22,6 +23,7 @@ const lock_tree_2_6_33: readonly lock_tree_node[] = [
 
 /** mm/rmap.c and mm/mmap.c v2.6.7; reclaim only tries page_table_lock and i_mmap_lock. PG_maplock has no class. */
 const lock_tree_2_6_7: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.i_mmap_rwsem' },
   { depth: 3, cls: 'mm_struct.page_table_lock' },

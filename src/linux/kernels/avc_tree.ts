@@ -44,6 +44,7 @@ export const avc_tree_features = {
  * i_mmap_rwsem here. As in the other eras, the locks of tasks are not in Linux's list.
  */
 const lock_tree_3_7: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },
   { depth: 4, cls: 'address_space.i_mmap_rwsem' },

@@ -30,6 +30,7 @@ export const early24_features = {
  * the locks of tasks are not in any list.
  */
 const lock_tree_2_4_0: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },
   { depth: 3, cls: 'address_space.i_shared_lock' },
@@ -44,6 +45,7 @@ const lock_tree_2_4_0: readonly lock_tree_node[] = [
 
 /** The order that the anon layer's own code follows when VMAs change; its reclaim breaks it. */
 const lock_tree_anon_layer: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },
   { depth: 3, cls: 'anon_area.i_shared_lock' },

@@ -37,6 +37,7 @@ export const early26_features = {
 
 /** mm/rmap.c v2.6.0, the head of the file, and spec: i_shared_sem is i_mmap_rwsem here. PG_chainlock has no class. */
 const lock_tree_2_6_0: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.i_mmap_rwsem' },
   { depth: 3, cls: 'mm_struct.page_table_lock' },
@@ -47,6 +48,7 @@ const lock_tree_2_6_0: readonly lock_tree_node[] = [
 
 /** As above; the family's lock is inside page_table_lock, and reclaim only tries the latter. */
 const lock_tree_anonmm: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   ...lock_tree_2_6_0.slice(0, 3),
   { depth: 4, cls: 'anonmm.lock' },
   ...lock_tree_2_6_0.slice(3),

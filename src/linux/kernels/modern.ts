@@ -19,6 +19,7 @@ export const modern_features = {
  * folio lock is a page flag and has no class.
  */
 const lock_tree_6_18: readonly lock_tree_node[] = [
+  { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 0, cls: 'ksm_globals.ksm_thread_mutex' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
   { depth: 2, cls: 'address_space.invalidate_lock' },

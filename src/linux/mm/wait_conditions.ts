@@ -19,6 +19,11 @@ export const page_map_unlocked = waitCondition(
   'page map lock',
   (_task, at) => (mem_map.at(at).flags & PG_maplock) === 0,
 );
+/** `at` is the address of an inode that a hole is being punched into. */
+export const shmem_falloc_done = waitCondition(
+  'shmem hole punch',
+  (_task, at) => (cpu.handles[at / GRANULE] as inode).falloc_next === 0,
+);
 /** `at` is the address of an inode that swapoff may be working on. */
 export const shmem_eviction_allowed = waitCondition(
   'shmem eviction',

@@ -56,6 +56,27 @@ function runScenario(
   return { findings: session.findings(), events: eventCounts() };
 }
 
+test('shared memory goes to swap and comes back, whoever wrote it and whoever reads it', () => {
+  const scenario = `
+config memory=4M swap=8M
+A: p = mmap(NULL, 1500p, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0)
+A: B = fork()
+A: store(p, 5, 700p)
+B: store(p+700p, 6, 800p)
+A: load(p) = 5
+A: load(p+699p) = 5
+A: load(p+700p) = 6
+B: load(p+1499p) = 6
+B: load(p+300p) = 5
+kernel: kswapd(3)
+A: munmap(p, 1500p)
+B: munmap(p, 1500p)
+`;
+  const { findings, events } = runScenario(scenario, 1);
+  expect(findings).toEqual([]);
+  expect(events.get('vmscan:mm_vmscan_direct_reclaim_begin')).toBeGreaterThan(0);
+});
+
 describe('kswapd', () => {
   const race = `
 config memory=2M swap=1M
