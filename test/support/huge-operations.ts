@@ -14,7 +14,13 @@ const advice = [4, 4, 8, 20, 21, 21, 10, 11, 12];
 const protections = [0, 1, 3, 3, 3, 3];
 
 /** Operations of a kernel task, for a process. */
-export const AIMED: readonly string[] = ['collapse', 'split', 'reclaim', 'khugepaged_scan'];
+export const AIMED: readonly string[] = [
+  'collapse',
+  'split',
+  'reclaim',
+  'khugepaged_scan',
+  'migrate',
+];
 
 const blockOf = (prng: Prng, arena: number, pages: number): number =>
   arena + prng.below(pages / BLOCK) * BYTES;
@@ -52,7 +58,7 @@ export function hugeOperation(
   if (dice < 24) return of(prng.pick(['mlock', 'munlock']), page, length);
   if (dice < 26) return of('collapse', task, page);
   if (dice < 28) return of('split', task, page);
-  if (dice < 30) return of('reclaim', task, page);
+  if (dice < 30) return of(prng.pick(['reclaim', 'migrate']), task, page);
   if (dice < 31) return prng.below(2) === 0 ? of('khugepaged_scan') : of('fork');
   return dice < 33 ? of('load', page) : of('store', page, prng.below(8) * 3);
 }

@@ -23,9 +23,15 @@ import type {
 } from '../mm_types.ts';
 import { mem_map } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
+import {
+  deferred_split_folio,
+  folio_deferred,
+  folio_test_partially_mapped,
+  folio_unqueue_deferred_split,
+} from './deferred_split.ts';
 import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } from './events.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
-import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { GFP_HIGHUSER_MOVABLE, GFP_TRANSHUGE } from './gfp.ts';
 import { folio_migrate_ksm } from './ksm_page.ts';
 import { folio_mapcount, folio_mapped, folio_nr_pages, folio_order } from './large_folio.ts';
 import { PAGE_SIZE, VM_LOCKED } from './mm.ts';
@@ -276,6 +282,14 @@ function __folio_migrate_mapping(
   if (cached && !folio_ref_freeze(folio, expected_count)) {
     return -EAGAIN;
   }
+  if (!cached && folio_test_large(folio)) {
+    // Frozen meanwhile, so that deferred_split_scan() does not take it.
+    if (folio_ref_count(folio) !== expected_count) {
+      return -EAGAIN;
+    }
+    folio_unqueue_deferred_split(folio);
+  }
+  const nr = folio_nr_pages(folio);
   newfolio.index = folio.index;
   newfolio.mapping = folio.mapping;
   if (folio_test_swapbacked(folio)) {
@@ -284,7 +298,8 @@ function __folio_migrate_mapping(
   if (!cached) {
     return 0;
   }
-  folio_get(newfolio);
+  folio_unqueue_deferred_split(folio);
+  folio_get(newfolio, nr);
   if (folio_test_swapcache(folio)) {
     folio_set(newfolio, PG_swapcache);
     newfolio.private = folio.private;
@@ -297,7 +312,7 @@ function __folio_migrate_mapping(
   } else if (mapping !== null) {
     page_cache_replace(mapping, newfolio);
   }
-  folio_ref_unfreeze(folio, expected_count - 1);
+  folio_ref_unfreeze(folio, expected_count - nr);
   return 0;
 }
 
@@ -330,6 +345,14 @@ function folio_migrate_flags(newfolio: folio, folio: folio): void {
   }
 }
 
+/** folio_mc_copy(): the contents of all pages. */
+function folio_copy(dst: folio, src: folio): void {
+  const nr = folio_nr_pages(src);
+  for (let i = 0; i < nr; i++) {
+    mem_map.at(dst.pfn + i).content = mem_map.at(src.pfn + i).content;
+  }
+}
+
 /** mm/migrate.c: __migrate_folio() v6.18: contents, place in the cache, flags. 0 or -EAGAIN. */
 function* migrate_folio(mapping: address_space | null, dst: folio, src: folio): K<number> {
   // Ours, from the isolation.
@@ -337,7 +360,7 @@ function* migrate_folio(mapping: address_space | null, dst: folio, src: folio): 
   if (folio_ref_count(src) !== expected_count) {
     return -EAGAIN;
   }
-  dst.content = src.content;
+  folio_copy(dst, src);
   const rc = __folio_migrate_mapping(mapping, dst, src, expected_count);
   if (rc !== 0) {
     return rc;
@@ -432,6 +455,8 @@ function* migrate_folio_unmap(src: folio, state: migration): K<number> {
  */
 function* migrate_folio_move(src: folio, state: migration): K<number> {
   const dst = state.dst;
+  const src_deferred_split = folio_deferred(src);
+  const src_partially_mapped = src_deferred_split && folio_test_partially_mapped(src);
   const rc = yield* move_to_new_folio(dst, src);
   if (rc !== 0) {
     return rc;
@@ -443,6 +468,9 @@ function* migrate_folio_move(src: folio, state: migration): K<number> {
   }
   if (state.was_mapped) {
     yield* remove_migration_ptes(src, dst, 0);
+  }
+  if (src_deferred_split) {
+    deferred_split_folio(dst, src_partially_mapped);
   }
   folio_unlock(dst);
   folio_put(dst);
@@ -467,8 +495,9 @@ export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = nu
       folio_put(src);
       return 0;
     }
-    const dst =
-      freepages === null ? yield* alloc_pages(GFP_HIGHUSER_MOVABLE, 0) : (freepages.pop() ?? null);
+    const order = folio_order(src);
+    const gfp = order > 0 ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE;
+    const dst = freepages === null ? yield* alloc_pages(gfp, order) : (freepages.pop() ?? null);
     if (dst === null) {
       rc = -ENOMEM;
       break;
@@ -527,21 +556,4 @@ export function isolateAt(task: number, address: number): folio | number {
   const isolated = folio_isolate_lru(folio);
   folio_put(folio);
   return isolated ? folio : -EBUSY;
-}
-
-/**
- * mm/migrate.c: what compaction or move_pages(MPOL_MF_MOVE_ALL) does to one folio: isolates and migrates the
- * one that task number `task` maps at `address`. 0 or a negative errno.
- */
-export function* migrateAt(task: number, address: number): K<number> {
-  const folio = isolateAt(task, address);
-  if (typeof folio === 'number') {
-    return folio;
-  }
-  if (folio_test_large(folio)) {
-    // A huge page is not moved as a whole.
-    folio_putback_lru(folio);
-    return -EBUSY;
-  }
-  return yield* migrateIsolatedFolio(folio);
 }

@@ -2,7 +2,7 @@
 import { do_user_addr_fault } from '../arch/x86/mm/fault.ts';
 import { modern_exec } from '../fs/exec_stack.ts';
 import { do_madvise } from './madvise.ts';
-import { migrateAt } from './migrate.ts';
+import { migrateAt } from './migrate_at.ts';
 import { sys_mlock, sys_mlock2, sys_mlockall, sys_munlock, sys_munlockall } from './mlock.ts';
 import { dup_mmap, exit_mmap, sys_brk, sys_mmap } from './mmap.ts';
 import { do_mprotect_pkey } from './mprotect.ts';

@@ -37,3 +37,38 @@ describe('random programs with huge pages', () => {
     for (const name of all) expect([...seen]).toContain(name);
   });
 });
+
+const races = Array.from({ length: 8 }, (_, i) => i + 1);
+
+describe('random races of operations on huge pages', () => {
+  test.each(races)('are not accused of anything at any step: seed %i', (seed) => {
+    const memoryPages = seed % 2 === 0 ? 6144 : 3000;
+    const machine = bootTest({ memoryPages, swapPages: 2100 });
+    const program = new RandomProgram(machine, seed, {
+      processes: 4,
+      thp: true,
+      uninterrupted: true,
+    });
+    for (let i = 0; i < 30; i++) program.step();
+    for (let round = 0; round < 25; round++) {
+      const begun = new Map<number, string>();
+      for (let n = 0; n < 4; n++) {
+        const { task, operation } = program.next();
+        if (begun.has(task) || machine.block(task).op !== 0) continue;
+        if (/fork|exit/.test(operation.name)) continue;
+        begun.set(task, operation.text);
+        machine.begin(task, operation);
+      }
+      const text = `round ${round}: ${[...begun.values()].join('; ')}`;
+      for (let turn = 0; ; turn++) {
+        const enabled = [...begun.keys()].filter((id) => machine.enabled(id));
+        if (enabled.length === 0) break;
+        machine.run(program.prng.pick(enabled), program.prng.pick([0, 1, 3, 12, 40, 700]), null);
+        if (turn % 16 === 0) expect(judge(machine, 'step').slice(0, 4), text).toEqual([]);
+      }
+      expect(judge(machine, 'operation-end').slice(0, 4), text).toEqual([]);
+      program.step();
+    }
+    expect(machine.findings()).toEqual([]);
+  });
+});

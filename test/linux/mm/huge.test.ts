@@ -428,6 +428,49 @@ describe('collapse', () => {
   });
 });
 
+describe('migrate_pages', () => {
+  test('moves a huge page that is mapped page by page as a whole', () => {
+    const w = new World().huge();
+    w.do('store', at(5), 5);
+    w.do('mprotect', at(511), PAGE, 1);
+    const b = w.fork();
+    const old = w.folio();
+    const { pfn } = old;
+    expect(w.aim('migrate', 7)).toBe(0);
+    const folio = w.folio();
+    expect(folio.pfn).not.toBe(pfn);
+    expect([folio_nr_pages(folio), folio_large_mapcount(folio)]).toEqual([512, 1024]);
+    expect(w.folio(0, b)).toBe(folio);
+    expect(folio_deferred(folio)).toBe(true);
+    expect([w.load(0), w.load(5), w.load(5, b), w.load(6)]).toEqual([1, 5, 5, 0]);
+  });
+
+  test('splits one of which a part is unmapped, and moves its pages', () => {
+    const w = new World().huge();
+    w.do('store', at(5), 5);
+    w.do('munmap', at(256), 256 * PAGE);
+    const { pfn } = w.folio();
+    expect(w.aim('migrate', 0)).toBe(0);
+    expect(folio_test_large(w.folio())).toBe(false);
+    // To other frames: those that the split has freed are as good as any.
+    for (const i of [0, 5]) expect(pte_page(w.pte(i)).pfn).not.toBe(pfn + i);
+    expect([w.load(0), w.load(5), w.load(6)]).toEqual([1, 5, 0]);
+  });
+
+  test('leaves one that is pinned, and one that a huge entry maps', () => {
+    const w = new World().huge();
+    expect(w.aim('migrate')).toBe(-EBUSY);
+    w.aim('pin', 3);
+    w.do('mprotect', at(511), PAGE, 1);
+    const folio = w.folio();
+    expect(w.aim('migrate')).toBe(-EBUSY);
+    w.aim('unpin', 3);
+    expect(w.folio()).toBe(folio);
+    expect(w.aim('migrate')).toBe(0);
+    expect(w.load(0)).toBe(1);
+  });
+});
+
 describe('memory pressure', () => {
   const events = (name: string): number => {
     let count = 0;

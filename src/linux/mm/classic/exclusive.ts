@@ -4,7 +4,7 @@
  */
 import { get_arg_page } from '../../fs/exec_stack.ts';
 import { copy_page_range } from '../memory.ts';
-import { migrateAt } from '../migrate.ts';
+import { migrateAt } from '../migrate_at.ts';
 import type { mm_ops } from '../ops.ts';
 import { reclaimAt, referencedAt } from '../vmscan.ts';
 import { classic_mm } from './engine.ts';
