@@ -89,6 +89,7 @@ const since_2_6_36: readonly feature[] = [
 const since_3_0: readonly feature[] = [
   'mlock_populates_later',
   ...since_2_6_36,
+  'fault_retry',
   'merge_singular',
   'split_without_lock',
   'add_rmap_anywhere',
@@ -153,7 +154,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
   },
   'v3.6': {
     title: 'the last with lists: mremap() keeps source before destination',
-    features: [...since_3_0, 'restore_under_ptl', 'moveto_tail'],
+    features: [...since_3_0, 'restore_under_ptl', 'moveto_tail', 'madv_dontdump'],
     anon_rmap: anon_vma_mutex_ops,
     mm: classic_mm,
     words: { ...words, i_mmap: 'i_mmap_mutex' },

@@ -12,6 +12,7 @@ export const avc_tree_features = {
     'vma_adjust() locks the root whenever a VMA whose bounds change has an anon_vma (3.7)',
   need_rmap_locks:
     'mremap() keeps walks out if they could come to the new place before the old one (3.7)',
+  fault_retry: 'a swap-in waits for a locked page without mmap_sem, and faults again (2.6.37)',
   merge_singular: 'a forked VMA takes in no unfaulted neighbours (3.0)',
   restore_under_ptl: 'removal of migration entries looks at none without its ptl (3.1)',
   rmap_rwsem: 'walks take the lock of the root for read (3.8)',
@@ -72,6 +73,7 @@ const v3_7: readonly feature[] = [
   'link_without_lock',
   'pin_anon_vma',
   'skip_temporary_stack',
+  'fault_retry',
   'merge_singular',
   'madv_dontdump',
   'restore_under_ptl',

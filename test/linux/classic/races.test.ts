@@ -136,7 +136,7 @@ function growUnderMigration(
   machine.begin(b, operation('store', [AT - PAGE, 2]));
   const more = machine.run(k, lead, null) !== 'done';
   while (machine.enabled(b) && machine.block(b).op !== 0 && vma?.vm_start === AT) {
-    machine.run(b, 1, null);
+    machine.run(b, 0, null);
   }
   return { wrong: finish(machine, k), more };
 }

@@ -7,8 +7,9 @@ import { selectKernel } from '../../../src/linux/kernels.ts';
 import { PageAnonExclusive } from '../../../src/linux/mm/page-flags.ts';
 import { pte_pfn, pte_present, pte_write } from '../../../src/linux/mm/pgtable.ts';
 import { mem_map, type mm_struct } from '../../../src/linux/mm_types.ts';
+import { cpu, ENDLESS } from '../../../src/sim/cpu.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
-import { call, spawnInit, spawnKernelThread } from '../driver.ts';
+import { begin, call, spawnInit, spawnKernelThread } from '../driver.ts';
 
 const PAGE = 4096;
 const AT = 0x10_0000_0000;
@@ -181,5 +182,44 @@ describe('madvise() of later kernels', () => {
     expect(pte_present(world.pte(0))).toBe(false);
     expect(world.run('load', AT)).toBe(7);
     world.isRight();
+  });
+});
+
+describe('a swap-in that finds its page locked', () => {
+  /** mmap_sem of A while its fault waits for the page that reclaim has locked. */
+  const waitsWithSem = (kernel: string, withouts: readonly string[] = []): boolean => {
+    const world = new World(kernel, withouts);
+    const { machine, a } = world;
+    world.run('mmap', AT, PAGE, RW, FIXED_ANON, -1, 0);
+    world.run('store', AT, 1);
+    call(machine, world.kernel, 'settle', []);
+    call(machine, world.kernel, 'reclaim', [a, AT]);
+    begin(machine, world.kernel, 'reclaim', [a, AT]);
+    // Until its entry is that of a slot.
+    while (world.pte(0) === 0 || pte_present(world.pte(0))) {
+      expect(machine.run(world.kernel, 1, null)).toBe('fuel');
+    }
+    begin(machine, a, 'load', [AT]);
+    expect(machine.run(a, ENDLESS, null)).toBe('blocked');
+    const held = cpu.heap[(mmOfTask(machine, a) as mm_struct).mmap_lock] !== 0;
+    for (let turn = 0; turn < 4; turn++) {
+      for (const task of [world.kernel, a])
+        if (machine.enabled(task)) machine.run(task, ENDLESS, null);
+    }
+    expect(machine.block(a).result).toBe(1);
+    world.isRight();
+    return held;
+  };
+
+  test.each(['v2.6.36'])('waits with mmap_sem on %s', (kernel) => {
+    expect(waitsWithSem(kernel)).toBe(true);
+  });
+
+  test('waits with it on v3.7 without fault_retry', () => {
+    expect(waitsWithSem('v3.7', ['fault_retry'])).toBe(true);
+  });
+
+  test.each(['v3.0', 'v3.7', 'v3.19', 'v5.19'])('waits without it on %s', (kernel) => {
+    expect(waitsWithSem(kernel)).toBe(false);
   });
 });

@@ -5,6 +5,7 @@
  * Fidelity: dup; no huge pages, KSM pages, nonlinear files.
  */
 import type { K } from '../../../sim/wait.ts';
+import { up_read } from '../../kernel/locking/rwsem.ts';
 import { spin_lock } from '../../kernel/locking/spinlock.ts';
 import { anon_rmap, has } from '../../kernel.ts';
 import { VM_BUG_ON_FOLIO } from '../../lib/bug.ts';
@@ -93,6 +94,7 @@ import {
   vm_swap_full,
 } from '../swapfile.ts';
 import {
+  FAULT_FLAG_ALLOW_RETRY,
   FAULT_FLAG_MKWRITE,
   FAULT_FLAG_WRITE,
   VM_FAULT_ERROR,
@@ -100,6 +102,7 @@ import {
   VM_FAULT_MAJOR,
   VM_FAULT_NOPAGE,
   VM_FAULT_OOM,
+  VM_FAULT_RETRY,
   VM_FAULT_SIGBUS,
   type vm_fault,
 } from '../vm_fault.ts';
@@ -356,6 +359,23 @@ function* ksm_might_need_to_copy(page: page, vma: vm_area_struct, address: numbe
   return new_page;
 }
 
+/**
+ * include/linux/pagemap.h: lock_page_or_retry() v2.6.37. False: the page was waited for without mmap_sem, which has
+ * been dropped, and the fault must begin again. Before, and in the second try, the lock is waited for with mmap_sem held.
+ */
+function* lock_page_or_retry(page: page, at: fault): K<boolean> {
+  if (folio_trylock(page)) {
+    return true;
+  }
+  if ((at.flags & FAULT_FLAG_ALLOW_RETRY) === 0) {
+    yield* folio_lock(page);
+    return true;
+  }
+  up_read(at.mm.mmap_lock);
+  yield* folio_wait_locked(page);
+  return false;
+}
+
 /** mm/memory.c: do_swap_page() v2.6.34: the entry is a swap slot or a migration entry. */
 function* do_swap_page(at: fault, orig_pte: pte_t): K<number> {
   const { mm, vma, address } = at;
@@ -382,7 +402,10 @@ function* do_swap_page(at: fault, orig_pte: pte_t): K<number> {
     }
     ret = VM_FAULT_MAJOR;
   }
-  yield* folio_lock(page);
+  if (!(yield* lock_page_or_retry(page, at))) {
+    folio_put(page);
+    return ret | VM_FAULT_RETRY;
+  }
   page = yield* ksm_might_need_to_copy(page, vma, address);
   if (page === null) {
     return VM_FAULT_OOM;
@@ -426,7 +449,7 @@ function faultOf(at: fault, flags: number): vm_fault {
     vma: at.vma,
     address: at.address,
     pgoff: linear_page_index(at.vma, at.address),
-    flags,
+    flags: flags & ~FAULT_FLAG_ALLOW_RETRY,
     pmd: at.pmd,
     pte: 0,
     orig_pte: 0,

@@ -154,7 +154,6 @@ function migrate_page_copy(newpage: page, page: page): void {
   }
   folio_clear(page, PG_swapcache | PG_active);
   page.private = 0;
-  page.mapping = 0;
 }
 
 /** mm/migrate.c: move_to_new_page() v2.6.34. 0 or -EAGAIN. */
@@ -171,6 +170,8 @@ function* move_to_new_page(newpage: page, page: page, remap: boolean): K<number>
     if (remap) {
       yield* remove_migration_ptes(page, newpage);
     }
+    // 2.6.34 forgets the mapping before. But it does not count migration entries when it zaps them, and later kernels do.
+    page.mapping = 0;
   } else {
     newpage.mapping = 0;
   }
