@@ -10,6 +10,7 @@ import { bootMachine } from '../../../src/linux/boot.ts';
 import { mmOfTask, vmaAt } from '../../../src/linux/describe.ts';
 import type { kernel } from '../../../src/linux/kernel.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
+import { STACK_TOP_MAX } from '../../../src/linux/mm/mm.ts';
 import { ENDLESS } from '../../../src/sim/cpu.ts';
 import type { Machine, Operation } from '../../../src/sim/machine.ts';
 import { RandomProgram } from '../../support/random-program.ts';
@@ -169,6 +170,99 @@ describe('migration during stack growth of a child', () => {
   });
 
   test.each(['v2.6.33', 'v2.6.34-mel', 'v2.6.36', 'v3.0'])('loses nothing in %s', (name) => {
+    expect(loses(name)).toBe(false);
+  });
+});
+
+/**
+ * Lets `work` run `lead` statements, then `other` while `still` says so, then `work` to its end, for every `lead`. Whether some
+ * page is lost, or nothing goes on, in any of these.
+ */
+function losesInHandover(
+  make: () => {
+    machine: Machine;
+    work: Started;
+    other: Started;
+    /** Before `work` begins: brings `other` to where the race is. */
+    prepare?: () => void;
+    still: () => boolean;
+  },
+): boolean {
+  for (let lead = 1; ; lead += 2) {
+    const { machine, work, other, prepare, still } = make();
+    machine.begin(other.task, other.operation);
+    prepare?.();
+    machine.begin(work.task, work.operation);
+    const more = machine.run(work.task, lead, null) !== 'done';
+    const goesOn = (): boolean => machine.enabled(other.task) && machine.block(other.task).op !== 0;
+    while (goesOn() && still()) machine.run(other.task, 1, null);
+    const wrong = finish(machine, work.task);
+    if (wrong === null || wrong.length > 0) return true;
+    if (!more) return false;
+  }
+}
+
+describe('migration of an argument page while execve() moves its stack', () => {
+  const loses = (name: string): boolean =>
+    losesInHandover(() => {
+      const machine = boot(name);
+      const a = spawnInit(machine, 'A');
+      const k = spawnKernelThread(machine, 'K');
+      const top = STACK_TOP_MAX - PAGE;
+      const old = mmOfTask(machine, a);
+      const stackStart = (): number => {
+        const mm = mmOfTask(machine, a);
+        return mm === null || mm === old ? -1 : (vmaAt(mm, top)?.vm_start ?? 0);
+      };
+      return {
+        machine,
+        work: { task: k, operation: operation('migrate', [a, top]) },
+        other: { task: a, operation: operation('execve', ['/bin/prog']) },
+        prepare: () => {
+          while (stackStart() !== top) machine.run(a, 1, null);
+        },
+        still: () => stackStart() === top,
+      };
+    });
+
+  test('leaves an entry behind in 2.6.34', () => {
+    expect(loses('v2.6.34')).toBe(true);
+  });
+
+  test.each(['v2.6.34-mel', 'v2.6.36', 'v3.0'])('leaves temporary stacks alone in %s', (name) => {
+    expect(loses(name)).toBe(false);
+  });
+});
+
+describe('migration of a page that mremap() moves back into its old neighbour', () => {
+  const FAR = AT + 1024 * PAGE;
+  const loses = (name: string): boolean =>
+    losesInHandover(() => {
+      const machine = boot(name);
+      const a = spawnInit(machine, 'A');
+      const k = spawnKernelThread(machine, 'K');
+      call(machine, a, 'mmap', [AT, 4 * PAGE, 3, 0x32, -1, 0]);
+      for (let i = 0; i < 4; i++) call(machine, a, 'store', [AT + i * PAGE, i]);
+      call(machine, a, 'mremap', [AT + 2 * PAGE, 2 * PAGE, 2 * PAGE, 3, FAR]);
+      call(machine, k, 'settle');
+      const back = [FAR, 2 * PAGE, 2 * PAGE, 3, AT + 2 * PAGE];
+      return {
+        machine,
+        work: { task: k, operation: operation('migrate', [a, FAR]) },
+        other: { task: a, operation: operation('mremap', back) },
+        still: () => true,
+      };
+    });
+
+  test.each([
+    'v2.6.34',
+    'v2.6.36',
+    'v3.0',
+  ])('is lost in %s: walks meet the new place first', (name) => {
+    expect(loses(name)).toBe(true);
+  });
+
+  test.each(['v3.6', 'v3.7'])('is found in %s', (name) => {
     expect(loses(name)).toBe(false);
   });
 });
