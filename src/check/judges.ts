@@ -2,6 +2,7 @@
  * The judges: what must be true of a machine's memory, found out by brute force. They read the state,
  * change nothing and share no code with what they judge.
  */
+import { has } from '../linux/kernel.ts';
 import type { Machine } from '../sim/machine.ts';
 import { conditionById } from '../sim/wait.ts';
 import { judgeEarlyRmap } from './early-rmap.ts';
@@ -16,6 +17,7 @@ import { takePicture } from './picture.ts';
 import { Chains, judgeChains, judgeReachable, reachableAnonVmas } from './rmap.ts';
 import { judgeMigrationLeft, judgeMigrationLocks, judgeSwap } from './swap.ts';
 import type { Verdict, Verdicts } from './verdict.ts';
+import { judgeVmaLists } from './vma-list.ts';
 import { judgeEntries, judgeRss, judgeVmas } from './vmas.ts';
 import { judgeWalks } from './walks.ts';
 
@@ -61,6 +63,7 @@ export function judge(machine: Machine, moment: Moment): Verdict[] {
     return verdicts;
   }
   judgeVmas(picture, verdicts);
+  if (has('i_mmap_lists')) judgeVmaLists(picture, verdicts);
   judgeEntries(picture, () => false, verdicts);
   judgeReachable(picture, chains, null);
   judgeEarlyRmap(picture, null, verdicts);

@@ -9,7 +9,7 @@ import type { sim_task } from '../../sim/task.ts';
 import type { LocksView, LockView, Ref } from '../view.ts';
 import type { LockIndex } from './lock-index.ts';
 import { eraClass, lockClass, lockKind, lockOwner } from './lock-names.ts';
-import { looking, vmasOf } from './objects.ts';
+import { kernelNow, looking, vmasOf } from './objects.ts';
 import { lockRef } from './refs.ts';
 import { modeOf, waitOf } from './tasks.ts';
 
@@ -73,6 +73,8 @@ const MAX_VMA_LOCKS = 100;
  * They are on no held stack, and are all released with that lock.
  */
 function* vmaWriteLocks(block: sim_task): Generator<number, void, void> {
+  // There the word is something else (mm/early24/vma_list.ts).
+  if (kernelNow().features?.has('i_mmap_lists') === true) return;
   for (const { lock, mode } of held_locks(block)) {
     const mm = mode === READ ? null : lockOwner(lock);
     if (mm === null || !mm_cachep.isInstance(mm) || mm.mmap_lock !== lock) continue;

@@ -1,5 +1,6 @@
 /** System calls of 2.4.0 beside those that random programs make. Judged after each. */
 import { describe, expect, test } from 'vitest';
+import { Prng } from '../../../src/base/prng.ts';
 import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
 import { mmOfTask, vmasOf } from '../../../src/linux/describe.ts';
@@ -171,5 +172,30 @@ describe.each(['v2.4.0', 'v2.3.99-anon'])('%s', (kernel) => {
         if (m.block(a).dead !== 0) break;
       }
     }
+  });
+});
+
+describe('the list and the AVL tree of VMAs', () => {
+  test.each(['v2.4.0', 'v2.3.99-anon'])('of %s agree whatever is mapped and unmapped', (kernel) => {
+    const { m, a, run } = boot(kernel);
+    const prng = new Prng(7);
+    let most = 0;
+    for (let i = 0; i < 300; i++) {
+      const at = AT + prng.below(160) * PAGE;
+      const length = (1 + prng.below(3)) * PAGE;
+      const dice = prng.below(10);
+      // More is mapped than unmapped, until there are many.
+      if (dice < 5) run(a, 'mmap', [at, length, prng.pick([1, 3]), FIXED_ANON, -1, 0]);
+      else if (dice < 7) run(a, 'munmap', [at, length * (i > 200 ? 8 : 1)]);
+      else if (dice < 9) run(a, 'mprotect', [at, length, prng.pick([1, 3])]);
+      else run(a, 'mremap', [at, PAGE, PAGE, 3, AT + (200 + prng.below(40)) * PAGE]);
+      most = Math.max(most, vmas(m, a));
+    }
+    // Beyond 32 there is a tree.
+    expect(most).toBeGreaterThan(40);
+    run(a, 'fork');
+    run(m.taskCount(), 'munmap', [AT + 40 * PAGE, 80 * PAGE]);
+    run(a, 'munmap', [AT, 240 * PAGE]);
+    expect(vmas(m, a)).toBe(0);
   });
 });

@@ -4,7 +4,7 @@
  *
  * A vm_area_struct keeps the links of these kernels in words that later kernels use for something else:
  *
- *     shared_rb          word 0: vm_next_share, word 1: vm_pprev_share
+ *     shared_rb          words 0 and 1: vm_next_share, vm_pprev_share; the rest: mm/early24/vma_list.ts
  *     anon_vma           vm_anon: an anon_area
  *     anon_vma_chain     word 0: vm_anon_next_share, word 1: vm_anon_pprev_share
  *

@@ -11,9 +11,9 @@ import { has } from '../../kernel.ts';
 import type { mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_page_fault_user } from '../events.ts';
 import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_WRITE } from '../mm.ts';
-import { find_vma } from '../vma_tree.ts';
 import { FAULT_OOM, FAULT_SIGBUS, handle_mm_fault } from './memory.ts';
 import { expand_stack } from './mmap.ts';
+import { find_vma } from './vma_list.ts';
 
 const PF_PROT = 1;
 const PF_WRITE = 2;

@@ -25,8 +25,8 @@ import {
   VM_SEQ_READ,
 } from '../mm.ts';
 import { sysctl_max_map_count } from '../util.ts';
-import { find_vma, vmaTreeNext } from '../vma_tree.ts';
 import { fixup } from './split.ts';
+import { find_vma, vm_next } from './vma_list.ts';
 import { zap_page_range } from './zap.ts';
 
 /** mm/filemap.c: setup_read_behavior() v2.4.0: the flags with it. */
@@ -116,7 +116,7 @@ function* adviseRange(mm: mm_struct, from: number, end: number, behavior: number
     }
     // If it was split, its end is where the advice began, and the other half is advised once more.
     start = vma.vm_end;
-    vma = vmaTreeNext(vma);
+    vma = vm_next(vma);
   }
 }
 

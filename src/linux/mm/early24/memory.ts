@@ -54,7 +54,6 @@ import { folio_put } from '../swap.ts';
 import { swap_free } from '../swapfile.ts';
 import { VM_FAULT_ERROR, VM_FAULT_LOCKED, VM_FAULT_OOM, type vm_fault } from '../vm_fault.ts';
 import { vm_ops_fault } from '../vm_ops.ts';
-import { find_vma } from '../vma_tree.ts';
 import { allocPrivatePage, PageReserved, rssDec, rssInc, swapEntryDec } from './mapped.ts';
 import {
   delete_from_swap_cache_nolock,
@@ -62,6 +61,7 @@ import {
   lookup_swap_cache,
   read_swap_cache_async,
 } from './swap_state.ts';
+import { find_vma } from './vma_list.ts';
 import { allocTables } from './zap.ts';
 
 /** What handle_mm_fault() returns. */

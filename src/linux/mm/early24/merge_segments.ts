@@ -14,19 +14,14 @@ import { PAGE_SIZE } from '../mm.ts';
 import { __anon_dup, __anon_put, vm_anon } from '../rmap/anon_area.ts';
 import { vm_area_free } from '../vma_init.ts';
 import { vma_mapping } from '../vma_link.ts';
-import {
-  vmaTreeAtOrAfter,
-  vmaTreeClear,
-  vmaTreeNext,
-  vmaTreePrev,
-  vmaTreeStore,
-} from '../vma_tree.ts';
+import { vmaTreeClear, vmaTreeStore } from '../vma_tree.ts';
 import type { anon_area } from './early24_types.ts';
 import {
   __remove_shared_vm_struct,
   lock_vma_mappings,
   unlock_vma_mappings,
 } from './share_lists.ts';
+import { find_vma_prev, killCache, listRemove, vm_next } from './vma_list.ts';
 
 /** What lock_vma_mappings() took. */
 export interface merge_locks {
@@ -90,6 +85,7 @@ function isMergeable(prev: vm_area_struct, mpnt: vm_area_struct): boolean {
 
 /** avl_remove() of `mpnt` and the new end of `prev`. Atomic. */
 function swallow(mm: mm_struct, prev: vm_area_struct, mpnt: vm_area_struct): void {
+  listRemove(mm, prev, mpnt);
   vmaTreeClear(mm, mpnt.tree_start, mpnt.tree_end);
   prev.vm_end = mpnt.vm_end;
   vmaTreeStore(mm, prev);
@@ -116,14 +112,15 @@ function* mergeInto(mm: mm_struct, prev: vm_area_struct, mpnt: vm_area_struct): 
 
 /** mm/mmap.c: merge_segments() of 2.3.99-pre6. Preconditions: mmap_sem, lock_vma_mappings(), page_table_lock. */
 export function* merge_segments(mm: mm_struct, start_addr: number, end_addr: number): K {
-  const first = vmaTreeAtOrAfter(mm, start_addr);
+  const { vma: first, prev: before } = find_vma_prev(mm, start_addr);
   if (first === null) {
     return;
   }
-  let prev = vmaTreePrev(first) ?? first;
-  let mpnt = vmaTreeNext(prev);
+  let prev = before ?? first;
+  let mpnt = vm_next(prev);
+  killCache(mm);
   while (mpnt !== null && prev.vm_start < end_addr) {
-    const next: vm_area_struct | null = vmaTreeNext(mpnt);
+    const next: vm_area_struct | null = vm_next(mpnt);
     if (isMergeable(prev, mpnt)) {
       yield* mergeInto(mm, prev, mpnt);
     } else {

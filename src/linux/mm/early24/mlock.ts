@@ -15,14 +15,13 @@ import {
   PAGE_ALIGN,
   PAGE_ALIGN_DOWN,
   PAGE_SIZE,
-  ULONG_MAX,
   VM_LOCKED,
 } from '../mm.ts';
 import { NODE_DATA } from '../node.ts';
 import type { mlock_ops } from '../ops.ts';
-import { find_vma, vmaTreeFind, vmaTreeNext } from '../vma_tree.ts';
 import { make_pages_present } from './memory.ts';
 import { fixup } from './split.ts';
+import { find_vma, mm_mmap, vm_next } from './vma_list.ts';
 
 /** mm/mlock.c: mlock_fixup() v2.4.0. 0 or -EAGAIN. Preconditions: mmap_sem. */
 function* mlock_fixup(
@@ -72,7 +71,7 @@ function* do_mlock(mm: mm_struct, start: number, len: number, on: boolean): K<nu
       return yield* mlock_fixup(vma, nstart, end, newflags);
     }
     const tmp: number = vma.vm_end;
-    const next: vm_area_struct | null = vmaTreeNext(vma);
+    const next: vm_area_struct | null = vm_next(vma);
     const error = yield* mlock_fixup(vma, nstart, tmp, newflags);
     if (error !== 0) {
       return error;
@@ -119,14 +118,14 @@ function* munlock(start: number, len: number): K<number> {
 /** mm/mlock.c: do_mlockall() v2.4.0. Preconditions: mmap_sem. */
 function* do_mlockall(mm: mm_struct, flags: number): K<number> {
   mm.def_flags = (flags & MCL_FUTURE) === 0 ? 0 : VM_LOCKED;
-  let vma = vmaTreeFind(mm, 0, ULONG_MAX);
+  let vma = mm_mmap(mm);
   while (vma !== null) {
     const newflags = flagsOf(vma, (flags & MCL_CURRENT) !== 0);
     const error: number = yield* mlock_fixup(vma, vma.vm_start, vma.vm_end, newflags);
     if (error !== 0) {
       return error;
     }
-    vma = vmaTreeNext(vma);
+    vma = vm_next(vma);
   }
   return 0;
 }

@@ -1,11 +1,10 @@
 /**
- * mm/mmap.c v2.4.0: mmap(2), munmap(2), brk(2), stack growth, exit_mmap(), and dup_mmap() of kernel/fork.c. Two mappings
- * beside each other stay two: merge_segments() had been taken out, and only brk() extends. With merge_segments it is
- * the mm/mmap.c of 2.3.99-pre6, and with anon_layer what was written upon that.
+ * mm/mmap.c v2.4.0: mmap(2), munmap(2), brk(2) and stack growth. Two mappings beside each other stay two: merge_segments()
+ * had been taken out, and only brk() extends. With merge_segments it is the mm/mmap.c of 2.3.99-pre6, and with anon_layer
+ * what was written upon that.
  *
  * Lock tree: mmap_sem -> i_shared_lock -> page_table_lock, which keeps the list of VMAs for swap_out().
- * Fidelity: dup; custom: the list and the AVL tree of VMAs are mm/vma_tree.ts; no VM_DENYWRITE; page tables are freed as
- * mm/memory.ts frees them.
+ * Fidelity: dup; custom: no VM_DENYWRITE; page tables are freed as mm/memory.ts frees them.
  */
 import { read_heap } from '../../../sim/cpu.ts';
 import type { K } from '../../../sim/wait.ts';
@@ -42,7 +41,6 @@ import {
   PROT_WRITE,
   TASK_SIZE,
   ULONG_MAX,
-  VM_DONTCOPY,
   VM_GROWSDOWN,
   VM_LOCKED,
   VM_MAYEXEC,
@@ -53,38 +51,28 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from '../mm.ts';
-import { mmlistRemove } from '../mmlist.ts';
 import { tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { NR_LRU_LISTS } from '../mmzone_types.ts';
 import { NODE_DATA } from '../node.ts';
-import { __anon_dup, anon_dup, anon_put, anon_trim, vm_anon } from '../rmap/anon_area.ts';
+import { __anon_dup, anon_put, anon_trim, vm_anon } from '../rmap/anon_area.ts';
 import { shmem_zero_setup } from '../shmem.ts';
 import { get_nr_swap_pages } from '../swapfile.ts';
 import { can_mmap_file } from '../unmapped_area.ts';
 import { RLIMIT_STACK, sysctl_max_map_count } from '../util.ts';
-import { vm_area_alloc, vm_area_dup, vm_area_free } from '../vma_init.ts';
+import { vm_area_alloc, vm_area_free } from '../vma_init.ts';
 import { mmapFile } from '../vma_map.ts';
-import {
-  find_vma,
-  vmaTreeBefore,
-  vmaTreeClear,
-  vmaTreeFind,
-  vmaTreeNext,
-  vmaTreeRange,
-  vmaTreeStore,
-} from '../vma_tree.ts';
+import { vmaTreeBefore, vmaTreeClear, vmaTreeFind, vmaTreeStore } from '../vma_tree.ts';
 import { nr_free_pages } from '../watermark.ts';
-import { early24Globals } from './globals.ts';
 import { make_pages_present } from './memory.ts';
 import { lockForMerge, merge_segments, unlockAfterMerge } from './merge_segments.ts';
 import {
   linkShare,
-  linkShareAfter,
   lock_vma_mappings,
   remove_shared_vm_struct,
   unlock_vma_mappings,
 } from './share_lists.ts';
-import { copy_page_range, zap_page_range } from './zap.ts';
+import { find_vma, find_vma_prev, killCache, listInsert, listRemove, vm_next } from './vma_list.ts';
+import { zap_page_range } from './zap.ts';
 
 // ---------------------------------------------------------------- the mm's VMAs
 
@@ -108,8 +96,8 @@ function setStart(vma: vm_area_struct, start: number): void {
 
 /** mm/mmap.c: __insert_vm_struct() v2.4.0. Atomic. Preconditions: page_table_lock; i_shared_lock of a file. */
 export function __insert_vm_struct(mm: mm_struct, vmp: vm_area_struct): void {
+  listInsert(mm, vmp);
   vmaTreeStore(mm, vmp);
-  mm.map_count = mm.map_count + 1;
   linkShare(vmp);
 }
 
@@ -152,7 +140,8 @@ export const isPrivateWritable = (vm_flags: number): boolean =>
 
 // ---------------------------------------------------------------- unmapping
 
-function freeVma(vma: vm_area_struct): void {
+/** The VMA is in no list any more. */
+export function freeVma(vma: vm_area_struct): void {
   trace_vma_unmap({ vma, start: vma.vm_start, end: vma.vm_end });
   if (vma.vm_file !== null) {
     fput(vma.vm_file);
@@ -244,11 +233,22 @@ function* free_pgtables(mm: mm_struct, start: number, end: number): K {
 }
 
 /** The loop of do_munmap() that takes VMAs off the list: the last one is first on `free`. Atomic. Preconditions: page_table_lock. */
-function detach(mm: mm_struct, addr: number, end: number): vm_area_struct[] {
-  const free = vmaTreeRange(mm, addr, end).reverse();
-  for (const mpnt of free) {
+function detach(
+  mm: mm_struct,
+  prev: vm_area_struct | null,
+  first: vm_area_struct,
+  end: number,
+): vm_area_struct[] {
+  const free: vm_area_struct[] = [];
+  let mpnt: vm_area_struct | null = first;
+  while (mpnt !== null && mpnt.vm_start < end) {
+    const next: vm_area_struct | null = vm_next(mpnt);
+    listRemove(mm, prev, mpnt);
     vmaTreeClear(mm, mpnt.tree_start, mpnt.tree_end);
+    free.unshift(mpnt);
+    mpnt = next;
   }
+  killCache(mm);
   return free;
 }
 
@@ -261,7 +261,7 @@ export function* do_munmap(mm: mm_struct, addr: number, length: number): K<numbe
   if (len === 0) {
     return -EINVAL;
   }
-  const first = find_vma(mm, addr);
+  const { vma: first, prev } = find_vma_prev(mm, addr);
   const last = addr + len;
   if (first === null || first.vm_start >= last) {
     return 0;
@@ -276,7 +276,7 @@ export function* do_munmap(mm: mm_struct, addr: number, length: number): K<numbe
     return -ENOMEM;
   }
   yield* spin_lock(mm.page_table_lock);
-  const free = detach(mm, addr, last);
+  const free = detach(mm, prev, first, last);
   spin_unlock(mm.page_table_lock);
   for (const mpnt of free) {
     const st = Math.max(addr, mpnt.vm_start);
@@ -319,7 +319,7 @@ export function get_unmapped_area(mm: mm_struct, hint: number, len: number): num
       return addr;
     }
     addr = vmm.vm_end;
-    vmm = vmaTreeNext(vmm);
+    vmm = vm_next(vmm);
   }
 }
 
@@ -576,91 +576,4 @@ export function* expand_stack(vma: vm_area_struct, addr: number): K<number> {
   }
   trace_vma_expand({ vma, start: vma.vm_start, end: vma.vm_end });
   return 0;
-}
-
-// ---------------------------------------------------------------- whole address spaces
-
-/** The child's copy of one VMA, with its pages. 0 or -ENOMEM. */
-function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<number> {
-  const tmp = vm_area_dup(mpnt);
-  if (tmp === null) {
-    return -ENOMEM;
-  }
-  tmp.vm_flags = tmp.vm_flags & ~VM_LOCKED;
-  tmp.vm_mm = mm;
-  mm.map_count = mm.map_count + 1;
-  if (tmp.vm_file !== null) {
-    get_file(tmp.vm_file);
-    yield* lock_vma_mappings(tmp);
-    linkShareAfter(tmp, mpnt);
-    unlock_vma_mappings(tmp);
-  }
-  if (has('anon_layer') && vm_anon(mpnt) !== null) {
-    yield* anon_dup(mpnt, tmp);
-  }
-  const retval = yield* copy_page_range(mm, oldmm, tmp);
-  // Linked even after a failure, for exit_mmap() to take it back.
-  vmaTreeStore(mm, tmp);
-  return retval;
-}
-
-/**
- * kernel/fork.c: dup_mmap() v2.4.0, with the locks that copy_mm() takes around it. The child comes onto the list of address
- * spaces last: until then swap_out() does not know it, but it does know the parent.
- */
-export function* dup_mmap(mm: mm_struct, oldmm: mm_struct): K<number> {
-  let retval = 0;
-  yield* down_write(oldmm.mmap_lock);
-  mm.locked_vm = 0;
-  mm.swap_cnt = 0;
-  mm.swap_address = 0;
-  let mpnt = vmaTreeFind(oldmm, 0, ULONG_MAX);
-  while (mpnt !== null) {
-    if ((mpnt.vm_flags & VM_DONTCOPY) === 0) {
-      retval = yield* dupVma(mm, oldmm, mpnt);
-      if (retval !== 0) {
-        break;
-      }
-    }
-    mpnt = vmaTreeNext(mpnt);
-  }
-  up_write(oldmm.mmap_lock);
-  const { mmlist_lock } = early24Globals();
-  yield* spin_lock(mmlist_lock);
-  list_add(mm.mmlist, oldmm.mmlist);
-  spin_unlock(mmlist_lock);
-  return retval;
-}
-
-/** The VMAs of the mm, which has none any more. Atomic. Preconditions: page_table_lock. */
-function takeAll(mm: mm_struct): vm_area_struct[] {
-  const vmas = vmaTreeRange(mm);
-  vmaTreeClear(mm, 0, ULONG_MAX);
-  return vmas;
-}
-
-/** mm/mmap.c: exit_mmap() v2.4.0, with the removal from the list of address spaces that mmput() makes before it. */
-export function* exit_mmap(mm: mm_struct): K {
-  const { mmlist_lock } = early24Globals();
-  yield* spin_lock(mmlist_lock);
-  mmlistRemove(mm);
-  spin_unlock(mmlist_lock);
-  yield* spin_lock(mm.page_table_lock);
-  const vmas = takeAll(mm);
-  spin_unlock(mm.page_table_lock);
-  mm.total_vm = 0;
-  mm.locked_vm = 0;
-  for (const mpnt of vmas) {
-    mm.map_count = mm.map_count - 1;
-    yield* remove_shared_vm_struct(mpnt);
-    yield* zap_page_range(mm, mpnt.vm_start, mpnt.vm_end - mpnt.vm_start);
-    if (has('anon_layer') && vm_anon(mpnt) !== null) {
-      yield* anon_put(mpnt);
-    }
-    freeVma(mpnt);
-  }
-  // clear_page_tables()
-  const tlb = tlb_gather_mmu(mm);
-  free_pgd_range(tlb, 0, TASK_SIZE, 0, 0);
-  yield* tlb_finish_mmu(tlb);
 }

@@ -33,9 +33,9 @@ import {
   ptep_get_and_clear,
   set_pte_at,
 } from '../pgtable.ts';
-import { find_vma, vmaTreeNext } from '../vma_tree.ts';
 import { lockForMerge, merge_segments, unlockAfterMerge } from './merge_segments.ts';
 import { fixup } from './split.ts';
+import { find_vma, vm_next } from './vma_list.ts';
 import { tableAt, usedFrom } from './zap.ts';
 
 /** mm/mprotect.c: change_pte_range() v2.4.0. Preconditions: page_table_lock. */
@@ -120,7 +120,7 @@ function* protectRange(mm: mm_struct, start: number, end: number, prot: number):
       return yield* mprotect_fixup(vma, nstart, end, newflags);
     }
     const tmp: number = vma.vm_end;
-    const next: vm_area_struct | null = vmaTreeNext(vma);
+    const next: vm_area_struct | null = vm_next(vma);
     const error = yield* mprotect_fixup(vma, nstart, tmp, newflags);
     if (error !== 0) {
       return error;

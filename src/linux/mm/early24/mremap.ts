@@ -32,7 +32,6 @@ import {
 } from '../pgtable.ts';
 import { anon_dup, vm_anon } from '../rmap/anon_area.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
-import { find_vma, vmaTreeNext } from '../vma_tree.ts';
 import {
   accountNew,
   do_munmap,
@@ -42,6 +41,7 @@ import {
   setEnd,
   vm_enough_memory,
 } from './mmap.ts';
+import { find_vma, vm_next } from './vma_list.ts';
 import { allocTables, pteAt, zap_page_range } from './zap.ts';
 
 /** mm/mremap.c: get_one_pte() v2.4.0: the entry if there is something in it, or 0. Read without a lock. */
@@ -177,7 +177,7 @@ function* growOrMove(
   const may_move = (flags & MREMAP_MAYMOVE) !== 0;
   const in_place = old_len === vma.vm_end - addr && !(fixed && addr !== to);
   if (in_place && (old_len !== new_len || !may_move)) {
-    const max_addr = vmaTreeNext(vma)?.vm_start ?? TASK_SIZE;
+    const max_addr = vm_next(vma)?.vm_start ?? TASK_SIZE;
     if (max_addr - addr >= new_len) {
       yield* spin_lock(mm.page_table_lock);
       setEnd(vma, addr + new_len);

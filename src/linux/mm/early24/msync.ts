@@ -31,7 +31,7 @@ import {
   set_pte_at,
 } from '../pgtable.ts';
 import { folio_put } from '../swap.ts';
-import { find_vma, vmaTreeNext } from '../vma_tree.ts';
+import { find_vma, vm_next } from './vma_list.ts';
 import { tableAt, usedFrom } from './zap.ts';
 
 const MS_ASYNC = 1;
@@ -132,7 +132,7 @@ function* syncRange(mm: mm_struct, from: number, end: number, flags: number): K<
       return error;
     }
     start = vma.vm_end;
-    vma = vmaTreeNext(vma);
+    vma = vm_next(vma);
   }
 }
 

@@ -39,11 +39,11 @@ import {
 } from '../pgtable.ts';
 import { folio_put } from '../swap.ts';
 import { swap_duplicate } from '../swapfile.ts';
-import { vmaTreeAtOrAfter, vmaTreeNext } from '../vma_tree.ts';
 import { early24Globals } from './globals.ts';
 import { mm_rss, PageReserved, rssDec, swapEntryInc } from './mapped.ts';
 import { age_page_down_ageonly, age_page_up, deactivate_page, page_age } from './page_age.ts';
 import { addToSwapCacheWithSlot } from './swap_state.ts';
+import { find_vma, vm_next } from './vma_list.ts';
 import { tableAt, usedFrom } from './zap.ts';
 
 /** Whom a scan is made for, and what it came to. */
@@ -211,10 +211,10 @@ function* swap_out_vma(mm: mm_struct, vma: vm_area_struct, start: number, at: sc
   return 0;
 }
 
-/** The VMAs of swap_out_mm() v2.4.0, from the cursor on. find_vma() without mmap_sem. Preconditions: page_table_lock. */
+/** The VMAs of swap_out_mm() v2.4.0, from the cursor on. Preconditions: page_table_lock. */
 function* scanVmas(mm: mm_struct, at: scan): K<number> {
   let address = mm.swap_address;
-  let vma = vmaTreeAtOrAfter(mm, address);
+  let vma = find_vma(mm, address);
   if (vma !== null) {
     address = Math.max(address, vma.vm_start);
   }
@@ -223,7 +223,7 @@ function* scanVmas(mm: mm_struct, at: scan): K<number> {
     if (result !== 0) {
       return result;
     }
-    vma = vmaTreeNext(vma);
+    vma = vm_next(vma);
     address = vma?.vm_start ?? 0;
   }
   // The end of the address space is the end of its round.
