@@ -325,7 +325,12 @@ export function* filemap_map_pages(
     // Not for a folio that ends with the file: where there is no table yet, nothing is mapped around then.
     if (pmd_none(pmdp_get(vmf.pmd))) {
       // filemap_map_pmd() installs the table that the fault allocated beforehand.
-      yield* __pte_alloc(mm, vmf.pmd);
+      if ((yield* __pte_alloc(mm, vmf.pmd)) !== 0) {
+        folio_unlock(folio);
+        folio_put(folio);
+        rcu_read_unlock();
+        return VM_FAULT_OOM;
+      }
     }
   }
   const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * PAGE_SIZE;

@@ -9,7 +9,7 @@
  */
 
 import type { K } from '../../sim/wait.ts';
-import { EAGAIN } from '../errno.ts';
+import { EAGAIN, ENOMEM } from '../errno.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { VM_BUG_ON_VMA, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
@@ -98,6 +98,7 @@ import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   VM_FAULT_FALLBACK,
+  VM_FAULT_OOM,
   type vm_fault,
 } from './vm_fault.ts';
 
@@ -151,6 +152,10 @@ function* __do_huge_pmd_anonymous_page(vmf: vm_fault): K<number> {
     return VM_FAULT_FALLBACK;
   }
   const pgtable = pte_alloc_one(mm);
+  if (pgtable === null) {
+    folio_put(folio);
+    return VM_FAULT_OOM;
+  }
   const ptl = yield* pmd_lock(vmf.pmd);
   let ret = 0;
   if (pmd_none(pmdp_get(vmf.pmd))) {
@@ -176,6 +181,9 @@ function* mapHugeZeroFolio(vmf: vm_fault): K<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm as mm_struct;
   const pgtable = pte_alloc_one(mm);
+  if (pgtable === null) {
+    return VM_FAULT_OOM;
+  }
   const zero_folio = yield* mm_get_huge_zero_folio(mm);
   if (zero_folio === null) {
     pte_free(pgtable);
@@ -407,6 +415,9 @@ export function* copy_huge_pmd(
     return 0;
   }
   const pgtable = pte_alloc_one(dst_mm);
+  if (pgtable === null) {
+    return -ENOMEM;
+  }
   const dst_ptl = yield* pmd_lock(dst_pmd);
   const src_ptl = ptlock_ptr(src_pmd);
   yield* spin_lock(src_ptl);

@@ -546,29 +546,38 @@ export function* copy_page_range(dst_vma: vm_area_struct, src_vma: vm_area_struc
       addr = pgd_addr_end(addr, end);
       continue;
     }
+    // Upper tables of the child are made before it is known that there is something to copy.
+    const dst_pud = yield* pud_alloc(dst_mm, pgd_offset(dst_mm, addr), addr);
+    if (dst_pud === 0) {
+      ret = -ENOMEM;
+      break;
+    }
     const src_pud = pud_offset(src_pgd, addr);
     if (pud_none(pudp_get(src_pud))) {
       addr = pud_addr_end(addr, end);
       continue;
     }
-    const src_pmd = pmd_offset(src_pud, addr);
-    const next = pmd_addr_end(addr, end);
-    if (pmd_none(pmdp_get(src_pmd))) {
-      addr = next;
-      continue;
-    }
-    const dst_pud = yield* pud_alloc(dst_mm, pgd_offset(dst_mm, addr), addr);
-    const dst_pmd = dst_pud === 0 ? 0 : yield* pmd_alloc(dst_mm, dst_pud, addr);
+    const dst_pmd = yield* pmd_alloc(dst_mm, dst_pud, addr);
     if (dst_pmd === 0) {
       ret = -ENOMEM;
       break;
     }
+    const src_pmd = pmd_offset(src_pud, addr);
+    const next = pmd_addr_end(addr, end);
     if (pmd_trans_huge(pmdp_get(src_pmd))) {
       ret = yield* copy_huge_pmd(dst_mm, src_mm, dst_pmd, src_pmd, addr, dst_vma, src_vma);
+      if (ret === -ENOMEM) {
+        break;
+      }
       if (ret === 0) {
         addr = next;
         continue;
       }
+    }
+    if (pmd_none(pmdp_get(src_pmd))) {
+      ret = 0;
+      addr = next;
+      continue;
     }
     ret = yield* copy_pte_range(dst_vma, src_vma, dst_pmd, src_pmd, addr, next);
     if (ret !== 0) {

@@ -24,6 +24,7 @@ import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { rcu_read_lock, rcu_read_unlock } from '../kernel/rcu.ts';
 import { mem_map, type mm_struct, type page, type vm_area_struct } from '../mm_types.ts';
 import { trace_pte_clear, trace_pte_set } from './events.ts';
+import { should_failslab } from './failslab.ts';
 import { PAGE_SIZE, PMD_SIZE, PUD_SIZE } from './mm.ts';
 import { NODE_DATA } from './node.ts';
 import { type ptdesc, ptdesc_cachep } from './pgtable_types.ts';
@@ -388,6 +389,9 @@ export function pte_unmap_unlock(pte: pte_ptr): void {
 
 /** mm/memory.c: __pte_alloc() v6.18. 0 or -ENOMEM. */
 export function* __pte_alloc(mm: mm_struct, pmd: pte_ptr): K<number> {
+  if (should_failslab()) {
+    return -ENOMEM;
+  }
   const pt = pagetable_alloc(mm, 1);
   const ptl = yield* pmd_lock(pmd);
   if (pmd_none(pmdp_get(pmd))) {
@@ -417,6 +421,9 @@ export function* pte_alloc_map_lock(mm: mm_struct, pmd: pte_ptr, addr: number): 
 
 /** mm/memory.c: __pmd_alloc() v6.18: fills a PUD entry. */
 export function* __pmd_alloc(mm: mm_struct, pud: pte_ptr): K<number> {
+  if (should_failslab()) {
+    return -ENOMEM;
+  }
   const pt = pagetable_alloc(mm, 2);
   // pud_lock() is mm->page_table_lock.
   yield* spin_lock(mm.page_table_lock);
@@ -433,6 +440,9 @@ export function* __pmd_alloc(mm: mm_struct, pud: pte_ptr): K<number> {
 
 /** mm/memory.c: __pud_alloc() v6.18: fills a PGD entry. */
 export function* __pud_alloc(mm: mm_struct, pgd: pte_ptr): K<number> {
+  if (should_failslab()) {
+    return -ENOMEM;
+  }
   const pt = pagetable_alloc(mm, 3);
   yield* spin_lock(mm.page_table_lock);
   if (pgd_none(pgdp_get(pgd))) {

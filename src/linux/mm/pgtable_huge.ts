@@ -8,6 +8,7 @@ import type { K } from '../../sim/wait.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';
 import { VM_BUG_ON } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import { should_failslab } from './failslab.ts';
 import { PAGE_SIZE, PMD_SIZE, vma_is_anonymous } from './mm.ts';
 import { NODE_DATA } from './node.ts';
 import {
@@ -84,8 +85,9 @@ export function* pmd_trans_huge_lock(pmd: pte_ptr): K<spinlock_t | null> {
   return null;
 }
 
-/** pte_alloc_one(): a PTE table that is in no upper entry yet. */
-export const pte_alloc_one = (mm: mm_struct): ptdesc => pagetable_alloc_pte(mm);
+/** pte_alloc_one(): a PTE table that is in no upper entry yet. NULL when memory is short. */
+export const pte_alloc_one = (mm: mm_struct): ptdesc | null =>
+  should_failslab() ? null : pagetable_alloc_pte(mm);
 /** pte_free(). */
 export const pte_free = (pgtable: ptdesc): void => pagetable_free(pgtable);
 
