@@ -146,3 +146,6 @@ A: load(q) = 0
 A: load(q+3p) = 0
 A: load(q+2p) = SIGSEGV
 A: load(q+4p) = SIGSEGV
+
+# The markers are in the entries alone: one VMA.
+expect vma(A, q).vm_end == q + 10p
