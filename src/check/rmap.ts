@@ -28,7 +28,7 @@ import {
 } from './raw.ts';
 import { judgeFamilies } from './rmap-families.ts';
 import { judgeList, judgeListCounts } from './rmap-lists.ts';
-import { sharedLists } from './share-lists.ts';
+import { vmasOfFile } from './share-lists.ts';
 import type { Verdicts } from './verdict.ts';
 
 const avcOfNode = anon_vma_chain_cachep.container('rb');
@@ -49,7 +49,6 @@ function isLocked(anon_vma: anon_vma, held: HeldLocks | null): boolean {
   return locks.some((lock) => held.any.has(lock));
 }
 const vmaOfEntry = vm_area_cachep.container('anon_vma_chain');
-const vmaOfShared = vm_area_cachep.container('shared_rb');
 
 /** Trees and chains as they are, each read once. */
 export class Chains {
@@ -140,11 +139,7 @@ export class Chains {
     if (vmas === undefined) {
       vmas = new Set();
       try {
-        vmas = new Set(
-          has('i_mmap_lists')
-            ? sharedLists(mapping)
-            : treeNodes(mapping.i_mmap).map((node) => vmaOfShared(node.at)),
-        );
+        vmas = new Set(vmasOfFile(mapping));
       } catch (error) {
         this.#broken(mapping, error);
       }

@@ -22,6 +22,7 @@ import {
   treeNodes,
   WRITE,
 } from '../check/raw.ts';
+import { vmasOfFile } from '../check/share-lists.ts';
 import { mmOfTask, vmasOf, vmFlagCodes } from '../linux/describe.ts';
 import { ksm_rmap_item_cachep, type ksm_stable_node } from '../linux/mm/ksm_types.ts';
 import { load_content } from '../linux/mm/page_content.ts';
@@ -38,7 +39,6 @@ import {
   anon_vma_chain_cachep,
   mem_map,
   type mm_struct,
-  vm_area_cachep,
   type vm_area_struct,
 } from '../linux/mm_types.ts';
 import { cpu } from '../sim/cpu.ts';
@@ -59,7 +59,6 @@ import type {
 
 const avcOfLink = anon_vma_chain_cachep.container('same_vma');
 const avcOfNode = anon_vma_chain_cachep.container('rb');
-const vmaOfNode = vm_area_cachep.container('shared_rb');
 const itemOfLink = ksm_rmap_item_cachep.container('hlist');
 
 /** Small numbers for things, in the order in which they are first asked for. */
@@ -384,8 +383,7 @@ export class StateReader {
   #fileStates(reading: Reading): Map<string, TreeEntry[]> {
     const states = new Map<string, TreeEntry[]>();
     for (const [mapping, name] of reading.files) {
-      const vmas = treeNodes(mapping.i_mmap).map(({ at }) => vmaOfNode(at));
-      states.set(name, this.#tree(vmas, reading));
+      states.set(name, this.#tree(vmasOfFile(mapping), reading));
     }
     return states;
   }

@@ -251,7 +251,7 @@ export const anon_vma_chain_cachep = struct<anon_vma_chain>('anon_vma_chain', {
 /** struct address_space: the page cache of one inode and the VMAs that map it. */
 export interface address_space extends Obj {
   host: Ptr<inode>;
-  /** Interval tree of VMAs by vm_pgoff. */
+  /** Interval tree of VMAs by vm_pgoff; before 2.6.9 a list_head or a prio_tree_root (mm/early26/file_vmas.ts). */
   i_mmap: rb_root;
   i_mmap_rwsem: rw_semaphore;
   invalidate_lock: rw_semaphore;
@@ -259,7 +259,7 @@ export interface address_space extends Obj {
   nrpages: number;
   /** Table number of the page index (mm/filemap.ts), 0 while empty. */
   i_pages: number;
-  /** 2.3 and 2.4: VMAs on two lists instead of i_mmap, private ones (word 0) and shared ones (word 1). */
+  /** 2.3 and 2.4: VMAs on two lists instead of i_mmap, private ones (word 0) and shared ones (word 1); 2.6.0: i_mmap_shared. */
   i_mmap_lists: words;
   /** 2.3 and 2.4: protects those lists. */
   i_shared_lock: spinlock_t;

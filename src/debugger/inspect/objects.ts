@@ -210,9 +210,34 @@ export function* vmasOfFile(space: address_space): Generator<vm_area_struct, voi
     }
     return;
   }
-  for (const node of treeNodes(space.i_mmap)) {
+  for (const node of nodesOfFile(space)) {
     const vma = vmaOfShared(node);
     if (vma instanceof Object) yield vma;
+  }
+}
+
+/** Nodes of the VMAs of a file since 2.6.0. */
+function nodesOfFile(space: address_space): Iterable<number> {
+  const features = kernelNow().features;
+  if (features?.has('file_vma_lists') === true) {
+    return [...listEntries(space.i_mmap), ...listEntries(space.i_mmap_lists)];
+  }
+  return features?.has('file_prio_tree') === true
+    ? prioNodes(word(space.i_mmap), 0)
+    : treeNodes(space.i_mmap);
+}
+
+/** Nodes below a node of a prio_tree, which is its own child and parent where it has none; VMAs of its set follow it. */
+function* prioNodes(node: number, depth: number): Generator<number, void, void> {
+  if (node <= 0 || depth > 200) return;
+  yield node;
+  const first = word(node + 3);
+  if (first > 0) {
+    yield first;
+    yield* listEntries(first);
+  }
+  for (const child of [word(node), word(node + 1)]) {
+    if (child !== node) yield* prioNodes(child, depth + 1);
   }
 }
 

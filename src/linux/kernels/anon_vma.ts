@@ -37,6 +37,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
   'v2.6.5-aa': {
     title: 'anon_vma as Andrea Arcangeli wrote it, with mprotect() merging mappings of files',
     features: [
+      'file_vma_lists',
       'maybe_mkwrite',
       'anon_pgoff',
       'vma_lock_by_scheme',
@@ -46,13 +47,14 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     ],
     anon_rmap: anon_vma_aa_ops,
     mm: early26_mm,
-    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
     object_bytes: { anon_vma: 24, vm_area_struct: 184, page: 56 },
     lock_tree: lock_tree_2_6_7,
   },
   'v2.6.7': {
     title: 'anon_vma as merged: PG_anon, map count under PG_maplock',
     features: [
+      'file_prio_tree',
       'mremap_links_first',
       'maybe_mkwrite',
       'swapin_copies',
@@ -63,7 +65,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     ],
     anon_rmap: anon_vma_maplock_ops,
     mm: early26_mm,
-    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' },
     object_bytes: { anon_vma: 24, vm_area_struct: 184, page: 56 },
     lock_tree: lock_tree_2_6_7,
   },

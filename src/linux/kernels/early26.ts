@@ -8,6 +8,10 @@ import type { preset } from './preset.ts';
 export const early26_features = {
   pte_chain_lists:
     'each page lists the page-table entries that map it, file pages too (2.5.27 to 2.6.6)',
+  file_vma_lists: 'the VMAs of a file are on two list_heads (2.5.6 to 2.6.6)',
+  fork_links_after:
+    "fork() puts the child's VMA behind its parent's on the list of the file: truncation comes to it later (2.6.6)",
+  file_prio_tree: 'the VMAs of a file are in a radix priority search tree (2.6.7)',
   fork_builds_tree_last:
     "the child's VMAs cannot be looked up before fork has copied them all (to 2.6.0)",
   mremap_links_first:
@@ -57,19 +61,25 @@ const lock_tree_anonmm: readonly lock_tree_node[] = [
 export const early26_kernels: Readonly<Record<string, preset>> = {
   'v2.6.0': {
     title: 'pte_chain: each page lists the entries that map it',
-    features: ['pte_chain_lists', 'fork_builds_tree_last'],
+    features: ['pte_chain_lists', 'file_vma_lists', 'fork_builds_tree_last'],
     anon_rmap: pte_chain_ops,
     mm: early26_mm,
-    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
     object_bytes: { pte_chain: 64, vm_area_struct: 136, page: 64 },
     lock_tree: lock_tree_2_6_0,
   },
   'v2.6.6-anonmm': {
     title: 'anonmm: a page is at one address in a family of mms (22 May 2004, in no release)',
-    features: ['mremap_links_first', 'maybe_mkwrite', 'swapin_copies'],
+    features: [
+      'file_vma_lists',
+      'fork_links_after',
+      'mremap_links_first',
+      'maybe_mkwrite',
+      'swapin_copies',
+    ],
     anon_rmap: anonmm_ops,
     mm: early26_mm,
-    words: { mmap_lock: 'mmap_sem', folio: 'page' },
+    words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
     object_bytes: { anonmm: 40, vm_area_struct: 136, page: 56 },
     lock_tree: lock_tree_anonmm,
   },

@@ -17,14 +17,12 @@ import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
 import type { file, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust, trace_vma_expand, trace_vma_map, trace_vma_unmap } from '../events.ts';
-import { vma_interval_tree_insert_after } from '../interval_tree.ts';
 import { free_pgd_range } from '../memory.ts';
 import {
   calc_vm_flag_bits,
   calc_vm_prot_bits,
   FMODE_READ,
   FMODE_WRITE,
-  is_shared_maywrite,
   MAP_ANONYMOUS,
   MAP_LOCKED,
   MAP_NORESERVE,
@@ -70,13 +68,7 @@ import {
   vm_unacct_memory,
 } from '../util.ts';
 import { vm_area_alloc, vm_area_dup, vm_area_free } from '../vma_init.ts';
-import {
-  i_mmap_lock_write,
-  i_mmap_unlock_write,
-  mapping_allow_writable,
-  unlink_file_vma,
-  vma_mapping,
-} from '../vma_link.ts';
+import { i_mmap_lock_write, i_mmap_unlock_write, vma_mapping } from '../vma_link.ts';
 import { mmapFile } from '../vma_map.ts';
 import {
   find_vma,
@@ -89,6 +81,7 @@ import {
   vmaTreeStore,
 } from '../vma_tree.ts';
 import { copy_page_range } from './copy_page_range.ts';
+import { linkForked, unlink_file_vma } from './file_vmas.ts';
 import { hooks } from './hooks.ts';
 import { lockVma, unlockVma } from './vma.ts';
 import type { anon_vma_cache } from './vma_aa.ts';
@@ -593,10 +586,7 @@ function* dupVma(
   if (mapping !== null) {
     get_file(tmp.vm_file as file);
     yield* i_mmap_lock_write(mapping);
-    if (is_shared_maywrite(tmp.vm_flags)) {
-      mapping_allow_writable(mapping);
-    }
-    vma_interval_tree_insert_after(tmp, mpnt, mapping.i_mmap);
+    linkForked(tmp, mpnt, mapping);
     i_mmap_unlock_write(mapping);
   }
   yield* spin_lock(mm.page_table_lock);

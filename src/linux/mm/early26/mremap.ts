@@ -49,6 +49,7 @@ import {
 import { vm_area_alloc, vm_area_dup, vm_area_free } from '../vma_init.ts';
 import { vma_mapping } from '../vma_link.ts';
 import { find_vma, vmaTreeNext } from '../vma_tree.ts';
+import { liftFile, putFile } from './file_vmas.ts';
 import { hooks } from './hooks.ts';
 import { make_page_exclusive } from './memory.ts';
 import { do_munmap, prevOf } from './mmap.ts';
@@ -56,7 +57,7 @@ import { allocPmd, findPte, pte_alloc_map } from './pgtable.ts';
 import { absorbVma, can_vma_merge, isPlainAnon, lockVma, unlockVma, vma_merge } from './vma.ts';
 import { type copied_vma, copy_vma, vma_adjust } from './vma_adjust.ts';
 import { linkVma } from './vma_change.ts';
-import { liftFile, lockShared, placeAgain, putFile, unlockShared } from './vma_place.ts';
+import { lockShared, placeAgain, unlockShared } from './vma_place.ts';
 import { zap_page_range } from './zap.ts';
 
 /**

@@ -3,13 +3,13 @@
  * unmap_mapping_range(). A fault that has found such a page already sees that truncate_count has changed.
  *
  * Lock tree: i_shared_sem or i_mmap_lock -> page_table_lock -> bit lock of a page. Fidelity: dup; no nonlinear
- * mappings; the containers of the file are one interval tree.
+ * mappings.
  */
 import type { K } from '../../../sim/wait.ts';
 import type { address_space } from '../../mm_types.ts';
-import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from '../interval_tree.ts';
 import { PAGE_SIZE, ULONG_MAX, vma_pages } from '../mm.ts';
 import { i_mmap_lock_write, i_mmap_unlock_write } from '../vma_link.ts';
+import { nextFileVma, startFileWalk } from './file_vmas.ts';
 import { inc_truncate_count } from './truncate_count.ts';
 import { zap_page_range } from './zap.ts';
 
@@ -18,14 +18,15 @@ export function* invalidate_mmap_range(mapping: address_space, holebegin: number
   const hba = Math.floor(holebegin / PAGE_SIZE);
   yield* i_mmap_lock_write(mapping);
   inc_truncate_count(mapping);
-  let vma = vma_interval_tree_iter_first(mapping.i_mmap, hba, ULONG_MAX);
+  const walk = startFileWalk(mapping, hba, ULONG_MAX);
+  let vma = nextFileVma(walk, null);
   while (vma !== null) {
     const vba = vma.vm_pgoff;
     const vea = vba + vma_pages(vma) - 1;
     const zba = Math.max(hba, vba);
     const start = (zba - vba) * PAGE_SIZE + vma.vm_start;
     yield* zap_page_range(vma, start, (vea - zba + 1) * PAGE_SIZE);
-    vma = vma_interval_tree_iter_next(vma, hba, ULONG_MAX);
+    vma = nextFileVma(walk, vma);
   }
   i_mmap_unlock_write(mapping);
 }

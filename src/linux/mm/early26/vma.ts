@@ -16,18 +16,11 @@ import { trace_vma_merge, trace_vma_split } from '../events.ts';
 import { PAGE_SIZE, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, VM_SHARED, vma_has_close } from '../mm.ts';
 import { sysctl_max_map_count } from '../util.ts';
 import { vm_area_dup, vm_area_free } from '../vma_init.ts';
-import { __remove_shared_vm_struct, __vma_link_file, vma_mapping } from '../vma_link.ts';
+import { vma_mapping } from '../vma_link.ts';
 import { vmaTreeStore } from '../vma_tree.ts';
+import { __remove_shared_vm_struct, __vma_link_file, liftFile, putFile } from './file_vmas.ts';
 import { hooks } from './hooks.ts';
-import {
-  __vma_unlink,
-  liftFile,
-  lockShared,
-  placeAgain,
-  putFile,
-  unlockShared,
-  vmaAfter,
-} from './vma_place.ts';
+import { __vma_unlink, lockShared, placeAgain, unlockShared, vmaAfter } from './vma_place.ts';
 
 /** mm/mmap.c: VM_SPECIAL v2.6.0; nothing is VM_RESERVED here. */
 const VM_SPECIAL_2_6_0 = VM_IO | VM_DONTCOPY | VM_DONTEXPAND;

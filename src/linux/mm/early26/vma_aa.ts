@@ -17,18 +17,11 @@ import type { anon_vma, file, mm_struct, vm_area_struct } from '../../mm_types.t
 import { trace_vma_merge } from '../events.ts';
 import { PAGE_SIZE, VM_DONTCOPY, VM_DONTEXPAND, VM_IO, vma_has_close, vma_pages } from '../mm.ts';
 import { vm_area_free } from '../vma_init.ts';
-import { __remove_shared_vm_struct, vma_mapping } from '../vma_link.ts';
+import { vma_mapping } from '../vma_link.ts';
 import { vmaTreeNext } from '../vma_tree.ts';
+import { __remove_shared_vm_struct, liftFile, putFile } from './file_vmas.ts';
 import { hooks } from './hooks.ts';
-import {
-  __vma_unlink,
-  liftFile,
-  lockShared,
-  placeAgain,
-  putFile,
-  unlockShared,
-  vmaAfter,
-} from './vma_place.ts';
+import { __vma_unlink, lockShared, placeAgain, unlockShared, vmaAfter } from './vma_place.ts';
 
 const VM_SPECIAL_AA = VM_IO | VM_DONTCOPY | VM_DONTEXPAND;
 

@@ -1,13 +1,11 @@
 /**
- * mm/mmap.c v2.6.0 to v2.6.7: where VMAs are: the list and the rbtree of the mm, the container of the file and its
- * lock. Fidelity: dup; VMA list and rbtree are the tree of v6.18, the container of a file is its interval tree, and
- * i_shared_sem or i_mmap_lock is i_mmap_rwsem.
+ * mm/mmap.c v2.6.0 to v2.6.7: where VMAs are: the list and the rbtree of the mm, and the
+ * lock of a file. Fidelity: dup; VMA list and rbtree are the tree of v6.18, and i_shared_sem or i_mmap_lock is i_mmap_rwsem.
  */
 import type { K } from '../../../sim/wait.ts';
 import type { address_space, mm_struct, vm_area_struct } from '../../mm_types.ts';
 import { trace_vma_adjust } from '../events.ts';
-import { vma_interval_tree_insert, vma_interval_tree_remove } from '../interval_tree.ts';
-import { i_mmap_lock_write, i_mmap_unlock_write, vma_mapping } from '../vma_link.ts';
+import { i_mmap_lock_write, i_mmap_unlock_write } from '../vma_link.ts';
 import { vmaTreeClear, vmaTreeFirst, vmaTreeNext, vmaTreeStore } from '../vma_tree.ts';
 
 /** mm->mmap, vma->vm_next: the VMA after `prev`, the first one for null. */
@@ -29,8 +27,7 @@ export function unlockShared(mapping: address_space | null): void {
 }
 
 /**
- * Tells the stand-in for list and rbtree, and the tree of the file, the range that VMAs have now. In Linux
- * lookups read vm_start and vm_end, and the lists of a file have no order.
+ * Tells the stand-in for list and rbtree the range that VMAs have now. In Linux lookups read vm_start and vm_end.
  */
 export function placeAgain(mm: mm_struct, ...vmas: readonly vm_area_struct[]): void {
   for (const vma of vmas) {
@@ -39,21 +36,6 @@ export function placeAgain(mm: mm_struct, ...vmas: readonly vm_area_struct[]): v
   for (const vma of vmas) {
     vmaTreeStore(mm, vma);
     trace_vma_adjust({ vma, start: vma.vm_start, end: vma.vm_end, pgoff: vma.vm_pgoff });
-  }
-}
-
-/** Takes a VMA out of the tree of its file while its bounds change. Preconditions: i_shared_sem. */
-export function liftFile(vma: vm_area_struct): void {
-  const mapping = vma_mapping(vma);
-  if (mapping !== null) {
-    vma_interval_tree_remove(vma, mapping.i_mmap);
-  }
-}
-
-export function putFile(vma: vm_area_struct): void {
-  const mapping = vma_mapping(vma);
-  if (mapping !== null) {
-    vma_interval_tree_insert(vma, mapping.i_mmap);
   }
 }
 

@@ -12,6 +12,7 @@ import { spin_trylock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { has } from '../../kernel.ts';
 import { BUG_ON } from '../../lib/bug.ts';
 import type { address_space, anon_vma, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
+import { nextFileVma, startFileWalk } from '../early26/file_vmas.ts';
 import { page_map_lock, page_map_unlock } from '../early26/page_lock.ts';
 import { findPte } from '../early26/pgtable.ts';
 import {
@@ -24,7 +25,6 @@ import {
   trace_walk_miss,
   trace_walk_visit,
 } from '../events.ts';
-import { vma_interval_tree_iter_first, vma_interval_tree_iter_next } from '../interval_tree.ts';
 import { VM_LOCKED, VM_MAYSHARE } from '../mm.ts';
 import { dec_mm_counter, inc_mm_counter, MM_SWAPENTS, mm_counter } from '../mm_counter.ts';
 import { mmlistAdd } from '../mmlist.ts';
@@ -202,7 +202,8 @@ function* visitFile(walk: object_walk, mapping: address_space, unmaps: boolean):
   const { page } = walk;
   const { index } = page;
   let referenced = 0;
-  let vma = vma_interval_tree_iter_first(mapping.i_mmap, index, index);
+  const files = startFileWalk(mapping, index, index);
+  let vma = nextFileVma(files, null);
   while (vma !== null) {
     const mm = vma.vm_mm as mm_struct;
     const address = vma_address(vma, index, 1);
@@ -223,7 +224,7 @@ function* visitFile(walk: object_walk, mapping: address_space, unmaps: boolean):
         break;
       }
     }
-    vma = vma_interval_tree_iter_next(vma, index, index);
+    vma = nextFileVma(files, vma);
   }
   return unmaps ? SWAP_AGAIN : referenced;
 }
