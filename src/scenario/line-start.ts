@@ -38,15 +38,22 @@ export function lineStart(text: string, line: LogicalLine): LineStart | undefine
     if (isCommandWord(longer)) word = longer;
   }
   const end = segment.start + word.length;
-  let next = end;
-  while (next < segment.end && isSpace(text.charCodeAt(next))) next++;
-  const following = text.startsWith('==', next) ? '==' : text.charAt(next);
   return {
     word,
     span: spanInLine(segment.line, segment.lineOffset, segment.start, end),
     touching: end < segment.end ? text.charAt(end) : '',
-    following: next < segment.end ? following : '',
+    following: followingCharacter(text, line, end),
   };
+}
+
+/** The next character from `at` on that is not blank, also in what continues the line. */
+function followingCharacter(text: string, line: LogicalLine, at: number): string {
+  for (const segment of line.segments) {
+    let next = Math.max(at, segment.start);
+    while (next < segment.end && isSpace(text.charCodeAt(next))) next++;
+    if (next < segment.end) return text.startsWith('==', next) ? '==' : text.charAt(next);
+  }
+  return '';
 }
 
 /** The name at `start`, or ''. */

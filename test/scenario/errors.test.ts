@@ -165,6 +165,14 @@ describe('operation lines', () => {
     `);
   });
 
+  test('a continued line begins as it would on one line', () => {
+    const messages = (text: string): string[] =>
+      parseScenario(text).errors.map(({ message }) => message);
+    expect(messages('title \\\n:')).toEqual(messages('title :'));
+    expect(messages('A \\\n : fork()')).toEqual(messages('A: fork()'));
+    expect(messages('title :')).toHaveLength(1);
+  });
+
   test('the error of a continued line stands in the physical line it is in', () => {
     expect(errorsOf('munmap(p, \\\n  4x)')).toMatchInlineSnapshot(`
       "x.mm:2:3: error: bad number 4x: no size is called x

@@ -230,8 +230,8 @@ describe('time', () => {
     parseScenario(text);
     parseStrace(text);
     loadScenario(text);
-    // Quadratic behaviour takes minutes here; linear takes some tens of milliseconds.
-    expect(performance.now() - start).toBeLessThan(5000);
+    // Quadratic behaviour takes minutes here; linear at most a few seconds, on a busy machine, too.
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 });
 

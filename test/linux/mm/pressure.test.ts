@@ -39,7 +39,7 @@ describe('random programs on a machine that is too small', () => {
     expect(seen.direct).toBeGreaterThan(100);
     expect(seen.kswapd).toBeGreaterThan(100);
     expect(seen.killed).toBeGreaterThan(50);
-  });
+  }, 240_000);
 });
 
 /** Runs a scenario to its end; its findings, and how often each event fired. */
