@@ -171,6 +171,7 @@ class Canon:
 
     def __init__(self):
         self.vid, self.aid, self.pid_, self.fid, self.sid = {}, {}, {}, {}, {}
+        self.parents = {}
         self.nv = self.na = self.np = self.nf = self.ns = 0
 
     def state(self, raw):
@@ -343,7 +344,10 @@ class Canon:
         for a in pend:          # ids for those reached only through a root pointer or a KSM item
             av(a[0])
         for a in sorted(pend, key=lambda a: self.aid[a[0]]):
-            par = self.aid.get(a[2])
+            # A parent never changes; one that is gone may have left its place to another.
+            me, par = self.aid[a[0]], self.aid.get(a[2])
+            if par is not None and self.parents.setdefault(me, par) != par:
+                par = None
             o = {"root": av(a[1]), "par": par, "rc": a[3], "nc": a[4], "na": a[5],
                  "tree": [[vslot.get(x), vma(x)] for x in a[6]]}
             avs[str(self.aid[a[0]])] = o
