@@ -2,7 +2,7 @@
  * mm/memory.c v6.18: page faults: handle_mm_fault() down to anonymous pages, copy on write and swap-in.
  *
  * Lock tree: mmap_lock or VMA lock, root->rwsem (first anonymous fault), folio lock, ptl. Fidelity: dup for
- * small pages; huge pages, userfaultfd, NUMA hinting and device memory are left out.
+ * small pages and for large folios of the swap cache; huge PMDs are mm/huge_memory.ts; userfaultfd, NUMA hinting and device memory are left out.
  */
 
 import type { K } from '../../sim/wait.ts';

@@ -6,7 +6,7 @@
  * changes only while it is out of every reverse-map tree, between vma_prepare() and vma_complete(),
  * with those locks held: a walk sees the VMA of before or of after.
  *
- * Fidelity: dup. Left out: huge pages that straddle a new boundary, uprobes, policies, hugetlb.
+ * Fidelity: dup. Left out: uprobes, policies, hugetlb.
  */
 
 import type { K } from '../../sim/wait.ts';

@@ -5,9 +5,9 @@
  * Kernels before 5.18 come here too, with their own steps for a page (mm_ops.page_reclaim).
  *
  * Lock tree: none while lists change (lru_lock is not modelled, each change is one step); then the folio lock
- * and what shrink_folio_list() takes. Fidelity: dup for one node, one zone and no memory cgroup; of
- * slab shrinkers those of huge pages, no refault costs (there are no shadow entries), no throttling sleeps; the classic lists, not
- * the multi-generational ones.
+ * and what shrink_folio_list() takes. Fidelity: dup for one node, one zone and no memory cgroup; of slab
+ * shrinkers those of huge pages, no refault costs (there are no shadow entries), no throttling sleeps; the classic
+ * lists, not the multi-generational ones.
  */
 
 import { read_heap } from '../../sim/cpu.ts';
