@@ -1,7 +1,7 @@
 title    Tour 1: fork, copy on write, and who maps this page
 about    A parent writes to three pages and forks. Parent and child share the pages until one writes.
 about    n executes a line of the kernel, s enters functions, c runs on; N, S and C go back. Watch pane 4.
-kernels  v6.18
+kernels  v6.18 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 # mmap promises memory and gives none: one VMA, no page-table entry, no page, no anon_vma.

@@ -1,7 +1,7 @@
 title    Tour 2: a reverse-map walk, visit by visit
 about    One page is shared by a parent and three children. The kernel asks who maps it.
 about    Type :break rmap:walk_visit and press c: each stop is one VMA the walk looks at. C goes back.
-kernels  v6.18
+kernels  v6.18 v2.6.34 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 # The page knows its anon_vma; that holds the VMAs in an interval tree, ordered by page offset.

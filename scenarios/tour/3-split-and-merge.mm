@@ -1,7 +1,7 @@
 title    Tour 3: VMAs split, merge and move; their pages stay findable
 about    A page is never told that its VMA was cut, joined or moved. How does a walk still find it?
 about    Watch vm_pgoff in pane 3: it is the answer. Try :watch vmas(A) and c.
-kernels  v6.18
+kernels  v6.18 v2.6.33 v2.6.34 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)

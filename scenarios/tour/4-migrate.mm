@@ -1,7 +1,7 @@
 title    Tour 4: a page moves, and everybody follows
 about    Migration replaces each mapping by a migration entry, copies the page, and puts the new one in.
 about    Both passes are reverse-map walks. :break migrate:* stops at each entry; select p in pane 5.
-kernels  v6.18
+kernels  v6.18 v2.6.33 v2.6.34 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)

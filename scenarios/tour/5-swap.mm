@@ -1,7 +1,7 @@
 title    Tour 5: out to swap and back, and whose page was it?
 about    Reclaim finds every mapping of a shared page, replaces it by a swap entry, and frees the page.
 about    What comes back has forgotten its anon_vma. :break rmap:walk_visit, then look at pane 5.
-kernels  v6.18
+kernels  v6.18 v2.6.36 v3.6 v5.19
 config   memory=16M swap=1M
 
 A: p = mmap(NULL, 2p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)

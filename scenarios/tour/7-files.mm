@@ -1,7 +1,7 @@
 title    Tour 7: files have a reverse map of their own
 about    A page of a file belongs to the file, and the file knows its VMAs: the i_mmap tree. A private copy
 about    of it is anonymous. The page then has two families. :break rmap:walk_visit and look at pane 8.
-kernels  v6.18
+kernels  v6.18 v2.6.34 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 # One file, mapped twice in one process: shared from its beginning, and privately from page 1 on.

@@ -1,7 +1,7 @@
 title    Tour 8: two tasks at once
 about    mprotect splits a VMA while a migration walk looks for the page. The root lock of the
 about    anon_vma family decides who waits. :task NAME lets a task run next; :choices lists them.
-kernels  v6.18
+kernels  v6.18 v2.6.36 v3.6 v5.19
 config   memory=16M
 
 A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
