@@ -9,6 +9,7 @@ import {
   type mm_struct,
   type vm_area_struct,
 } from '../../linux/mm_types.ts';
+import { viaAnonmm, viaPteChain } from './early-mappings.ts';
 import {
   alive,
   allMms,
@@ -54,10 +55,12 @@ export function viaOf(pfn: number, mapping: Mapping): string {
   if (mapping.present && (mapping.pte & SPECIAL) !== 0) return 'not tracked (special)';
   // Nothing leads from a page to its mappings: whoever looks for one looks at all there are.
   if (shapeNow() === 'none') return 'scan of all address spaces';
+  if (shapeNow() === 'pte_chain') return viaPteChain(pfn, mapping);
   const page = mem_map.at(pfn);
   const index = indexOf(page);
   switch (kindOfPage(page)) {
     case 'anon': {
+      if (shapeNow() === 'anonmm') return viaAnonmm(pfn, mapping);
       const av = anonVmaOfPage(pfn);
       if (!alive(av)) return '';
       return visitsAnon(av, index, mapping) ? (objectRef(av)?.label ?? '') : '';
