@@ -166,7 +166,7 @@ function judgeNodes(ksm: KsmPicture, globals: ksm_globals, verdicts: Verdicts): 
 }
 
 /**
- * KSM3: a mapped KSM page has a stable node of its own, and an item of an mm and address leads to its mapping there.
+ * KSM3: a mapped KSM page has a stable node of its own or none, and an item of an mm and address leads to its mapping there.
  * More is not promised: where only a child is mergeable, the page that fork shared is found in the child alone.
  */
 function judgeMappings(picture: Picture, chains: Chains, verdicts: Verdicts): void {
@@ -174,7 +174,10 @@ function judgeMappings(picture: Picture, chains: Chains, verdicts: Verdicts): vo
     const page = rawPage(pfn);
     if (!isKsm(page)) continue;
     const node = mappingObject(page) as ksm_stable_node | null;
-    if (node === null || !isLive(node) || node.kpfn !== pfn) {
+    // try_to_merge_two_pages() that fails half way leaves one behind where fork had shared the first page:
+    // break_cow() takes away the mapping of its own item only.
+    if (node === null) continue;
+    if (!isLive(node) || node.kpfn !== pfn) {
       const text = `${frameText(pfn)} is a KSM page without a stable node of its own`;
       verdicts.push({ kind: 'ksm-unreachable', text, evidence: entries.slice(0, 8).map(place) });
       continue;

@@ -16,6 +16,8 @@ const MADV_PAGEOUT = 21;
 /** Pages of a huge page. */
 const HUGE = 512;
 const ARENA = 0x10_0000_0000;
+const FIXED_DROPPABLE = 0x38;
+const FIXED_STACK = 0x132;
 const FIXED_PRIVATE_ANON = 0x32;
 const FIXED_SHARED_ANON = 0x31;
 const FIXED_PRIVATE = 0x12;
@@ -161,6 +163,17 @@ export class RandomProgram {
     if (rare === 0) return { ...of('pin', task, this.#page(), prng.pick([0, 1, 1, 0x100])) };
     if (rare === 1) return kernel('pin');
     if (rare < 4) return kernel('unpin');
+    if (rare === 7) {
+      const flags = prng.pick([FIXED_DROPPABLE, FIXED_STACK, FIXED_STACK]);
+      return of('mmap', this.#page(), this.#length(3), 3, flags, -1, 0);
+    }
+    if (rare === 8) {
+      // The file of descriptor 3 gets a hole, or shorter and as long as it was again.
+      const from = prng.below(8) * PAGE;
+      return prng.below(3) > 0
+        ? of('punch', 3, from, this.#length(4))
+        : of('ftruncate', 3, prng.pick([from, 16 * PAGE, 16 * PAGE]));
+    }
     if (rare === 5)
       return of('remap_file_pages', this.#page(), this.#length(4), 0, prng.below(8), 0);
     if (rare === 6) {
