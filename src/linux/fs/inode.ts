@@ -52,8 +52,3 @@ export function linkInode(inode: inode): void {
   inode.i_next = globals.inodes;
   globals.inodes = inode;
 }
-
-/** ihold(). */
-export function ihold(inode: inode): void {
-  inode.i_count = inode.i_count + 1;
-}

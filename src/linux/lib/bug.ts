@@ -58,14 +58,6 @@ export function VM_BUG_ON_VMA(condition: boolean, object: Obj, what: string): bo
   return condition;
 }
 
-/** VM_WARN_ON_ONCE_VMA(). Returns the condition. */
-export function VM_WARN_ON_ONCE_VMA(condition: boolean, object: Obj, what: string): boolean {
-  if (condition) {
-    reportFinding('warn', `WARNING: ${what}`, [describeObject(object)]);
-  }
-  return condition;
-}
-
 /** VM_BUG_ON_FOLIO(), VM_BUG_ON_PAGE(): the page frame goes into the evidence. Returns the condition. */
 export function VM_BUG_ON_FOLIO(condition: boolean, folio: FrameObj, what: string): boolean {
   if (condition) {

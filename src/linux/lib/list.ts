@@ -87,11 +87,6 @@ export function list_move(entry: list_head, head: list_head): void {
   list_add(entry, head);
 }
 
-export function list_move_tail(entry: list_head, head: list_head): void {
-  unlink(entry);
-  list_add_tail(entry, head);
-}
-
 /** Entries of a list in order, as list_head addresses: a snapshot, so that entries may be deleted meanwhile. */
 export function list_entries(head: list_head): list_head[] {
   const entries: list_head[] = [];

@@ -9,7 +9,5 @@ export const __GFP_RECLAIM = __GFP_DIRECT_RECLAIM | __GFP_KSWAPD_RECLAIM;
 
 /** Movable memory of user space. */
 export const GFP_HIGHUSER_MOVABLE = __GFP_RECLAIM;
-/** GFP_TRANSHUGE_LIGHT: a huge page if it is there, without effort. */
-export const GFP_TRANSHUGE_LIGHT = 0;
 /** GFP_TRANSHUGE: with direct reclaim; and __GFP_NORETRY as faults add it. */
 export const GFP_TRANSHUGE = __GFP_DIRECT_RECLAIM;

@@ -22,8 +22,6 @@ import { PG_head } from './page-flags.ts';
 
 /** ENTIRELY_MAPPED: what a PMD mapping adds to _nr_pages_mapped. */
 export const ENTIRELY_MAPPED = 0x80_0000;
-/** FOLIO_PAGES_MAPPED. */
-export const FOLIO_PAGES_MAPPED = ENTIRELY_MAPPED - 1;
 /** HPAGE_PMD_ORDER. */
 export const HPAGE_PMD_ORDER = 9;
 

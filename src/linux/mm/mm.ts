@@ -20,7 +20,6 @@ export const STACK_TOP_MAX = TASK_SIZE;
 export const ULONG_MAX = Number.MAX_SAFE_INTEGER;
 
 // ---- vm_flags. 32 bits, kept as int32 (`| 0`); compare masks with 0.
-export const VM_NONE = 0;
 export const VM_READ = 0x1;
 export const VM_WRITE = 0x2;
 export const VM_EXEC = 0x4;
@@ -57,13 +56,11 @@ export const VM_MIXEDMAP = 0x10000000;
 export const VM_HUGEPAGE = 0x20000000;
 export const VM_NOHUGEPAGE = 0x40000000;
 export const VM_MERGEABLE = 0x80000000 | 0;
-/** No VM_GROWSUP and no shadow stacks on this machine. */
-export const VM_GROWSUP = 0;
+/** No shadow stacks on this machine. */
 export const VM_SHADOW_STACK = 0;
 
 export const VM_STACK = VM_GROWSDOWN;
 export const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
-export const VM_MAYACCESS_FLAGS = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 export const VM_SPECIAL = VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP;
 export const VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT;
 /** What a new mm takes over from the def_flags of the forking one. */
@@ -78,18 +75,6 @@ export const VM_IGNORE_MERGE = VM_SOFTDIRTY | VM_MAYBE_GUARD;
 export const VM_STICKY = VM_SOFTDIRTY | VM_MAYBE_GUARD;
 /** Flags that fork must copy page tables for (VM_COPY_ON_FORK of 6.19; 6.18.44 with maybe_guard). */
 export const VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD;
-
-/** vm_flags as Linux numbers them: VM_SEALED and VM_DROPPABLE above bit 31. */
-export function linuxVmFlags(vm_flags: number): number {
-  let flags = (vm_flags & ~(VM_SEALED | VM_DROPPABLE)) >>> 0;
-  if ((vm_flags & VM_DROPPABLE) !== 0) {
-    flags += 2 ** 40;
-  }
-  if ((vm_flags & VM_SEALED) !== 0) {
-    flags += 2 ** 42;
-  }
-  return flags;
-}
 
 // ---- system call arguments
 export const PROT_NONE = 0;
@@ -256,11 +241,6 @@ export function vma_is_anonymous(vma: vm_area_struct): boolean {
 
 export function vma_set_anonymous(vma: vm_area_struct): void {
   vma.vm_ops = VM_OPS_NONE;
-}
-
-/** vma_is_shmem(). */
-export function vma_is_shmem(vma: vm_area_struct): boolean {
-  return vma.vm_ops === VM_OPS_SHMEM || vma.vm_ops === VM_OPS_SHMEM_ANON;
 }
 
 export function vma_is_accessible(vma: vm_area_struct): boolean {

@@ -16,7 +16,6 @@ import { EAGAIN } from '../errno.ts';
 import { trace_lock_acquired, trace_lock_release } from '../kernel/locking/events.ts';
 import {
   lock_acquire,
-  lock_is_held,
   lock_release,
   lockdep_assert_held,
   lockdep_assert_held_write,
@@ -107,11 +106,6 @@ export function mmap_read_unlock(mm: mm_struct): void {
   up_read(mm.mmap_lock);
 }
 
-/** Whether the running task holds mmap_lock (for write, if asked). */
-export function mmap_is_held(mm: mm_struct, write = false): boolean {
-  return lock_is_held(mm.mmap_lock, write);
-}
-
 // ---------------------------------------------------------------- the per-VMA lock
 
 /** include/linux/mmap_lock.h: vma_lock_init() v6.18: UINT_MAX never equals a sequence number. */
@@ -195,13 +189,6 @@ export function vma_assert_write_locked(vma: vm_area_struct): void {
   VM_BUG_ON_VMA(!__is_vma_write_locked(vma), vma, '!__is_vma_write_locked(vma)');
 }
 
-/** include/linux/mmap_lock.h: vma_assert_locked() v6.18: read-locked by somebody, or write-locked. */
-export function vma_assert_locked(vma: vm_area_struct): void {
-  if (vma.vm_refcnt <= 1) {
-    vma_assert_write_locked(vma);
-  }
-}
-
 export function vma_assert_attached(vma: vm_area_struct): void {
   WARN_ON_ONCE(vma.vm_refcnt === 0, '!vma->vm_refcnt');
 }
@@ -255,15 +242,6 @@ function raise_refcount(vma: vm_area_struct): number {
   lock_acquire(word, READ);
   trace_lock_acquired({ lock: word, mode: 'read' });
   return -1;
-}
-
-/**
- * include/linux/mmap_lock.h: vma_start_read_locked() v6.18: takes the VMA lock of a task that is going to
- * drop mmap_lock. Preconditions: mmap_lock held.
- */
-export function vma_start_read_locked(vma: vm_area_struct): boolean {
-  mmap_assert_locked(vma.vm_mm as mm_struct);
-  return raise_refcount(vma) === -1;
 }
 
 /**

@@ -1,8 +1,8 @@
 /** include/linux/mm_types.h, mmap_lock.h v6.18: numbers of the per-VMA lock, and what its writer waits for. */
-import { cpu, read_heap } from '../../sim/cpu.ts';
+import { read_heap } from '../../sim/cpu.ts';
 import type { Obj } from '../../sim/struct.ts';
 import { waitCondition } from '../../sim/wait.ts';
-import { vm_area_cachep, type vm_area_struct } from '../mm_types.ts';
+import { vm_area_cachep } from '../mm_types.ts';
 
 /** Added to vm_refcnt while a writer waits for the readers to leave. */
 export const VMA_LOCK_OFFSET = 0x40000000;
@@ -22,8 +22,3 @@ export const vma_readers_gone = waitCondition(
   'vma readers',
   (_task, at, arg) => read_heap(at) === arg,
 );
-
-/** The VMA whose lock word is `at`. */
-export function vma_of_lock_word(at: number): vm_area_struct {
-  return cpu.handles[(at - (field?.offset ?? 0)) >>> 4] as vm_area_struct;
-}

@@ -116,9 +116,6 @@ export const PTE_MARKER_UFFD_WP = 1;
 export const PTE_MARKER_POISONED = 2;
 export const PTE_MARKER_GUARD = 4;
 
-/** MAX_SWAPFILES here. */
-export const MAX_SWAPFILES = 4;
-
 const kind_of = (pte: pte_t): number => {
   return (pte & (_PAGE_PRESENT | _PAGE_PROTNONE)) !== 0 ? 0 : pte & NONPRESENT_KIND;
 };
@@ -217,8 +214,6 @@ export const pmd_none = (pmd: number): boolean => pmd === 0;
 export const pmd_present = (pmd: number): boolean =>
   (pmd & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_PSE)) !== 0;
 export const pmd_trans_huge = (pmd: number): boolean => (pmd & _PAGE_PSE) !== 0;
-/** pmd_bad(), where only "no lower table" can be wrong. */
-export const pmd_none_or_clear_bad = (ptr: pte_ptr): boolean => cpu.pte[ptr] === 0;
 export const pud_none = pmd_none;
 export const pgd_none = pmd_none;
 
@@ -312,9 +307,6 @@ export function mm_free_pgd(mm: mm_struct): void {
   mm.pgd = 0;
 }
 
-/** pte_lockptr(): the lock of the PTE table below `pmd`. */
-export const pte_lockptr = (pmd: pte_ptr): spinlock_t =>
-  page_ptdesc(entry_table(cpu.pte[pmd] as number)).ptl;
 /** The ptl of the table that holds the entry `ptr`: of a PTE for unlocking, of a PMD entry for pmd_lock(). */
 export const ptlock_ptr = (ptr: pte_ptr): spinlock_t => page_ptdesc(table_of(ptr)).ptl;
 

@@ -45,8 +45,3 @@ export function spin_unlock(lock: spinlock_t): void {
   task.atomic_depth = task.atomic_depth - 1;
   trace_lock_release({ lock, mode: 'spin' });
 }
-
-/** Whether anybody holds the lock. */
-export function spin_is_locked(lock: spinlock_t): boolean {
-  return read_heap(lock) !== 0;
-}

@@ -6,12 +6,10 @@
  * page_table_lock and the ptls. Fidelity: dup.
  */
 import type { K } from '../../../sim/wait.ts';
-import { lockdep_assert_held, lockdep_assert_held_write } from '../../kernel/locking/lockdep.ts';
 import {
   down_read,
   down_read_trylock,
   down_write,
-  down_write_trylock,
   might_sleep,
   rwsem_is_locked,
   up_read,
@@ -38,15 +36,6 @@ export function* anon_vma_lock_write(anon_vma: anon_vma): K {
   trace_lock_root({ anon_vma, root: anon_vma.root, mode: 'write' });
 }
 
-/** anon_vma_trylock_write(). */
-export function anon_vma_trylock_write(anon_vma: anon_vma): boolean {
-  if (!down_write_trylock(anon_vma.root.rwsem)) {
-    return false;
-  }
-  trace_lock_root({ anon_vma, root: anon_vma.root, mode: 'write' });
-  return true;
-}
-
 /** anon_vma_unlock_write(). */
 export function anon_vma_unlock_write(anon_vma: anon_vma): void {
   up_write(anon_vma.root.rwsem);
@@ -70,16 +59,6 @@ export function anon_vma_trylock_read(anon_vma: anon_vma): boolean {
 /** anon_vma_unlock_read(). */
 export function anon_vma_unlock_read(anon_vma: anon_vma): void {
   up_read(anon_vma.root.rwsem);
-}
-
-/** anon_vma_assert_locked(). */
-export function anon_vma_assert_locked(anon_vma: anon_vma): void {
-  lockdep_assert_held(anon_vma.root.rwsem, 'anon_vma->root->rwsem');
-}
-
-/** anon_vma_assert_write_locked(). */
-export function anon_vma_assert_write_locked(anon_vma: anon_vma): void {
-  lockdep_assert_held_write(anon_vma.root.rwsem, 'anon_vma->root->rwsem');
 }
 
 /** get_anon_vma(). */

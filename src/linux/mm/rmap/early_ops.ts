@@ -121,16 +121,6 @@ export interface early_rmap_ops {
 export function* rmapNoPrepare(): K<rmap_spare | number> {
   return null;
 }
-/** rmap_add(), rmap_dup(): nothing; what was set aside stays. */
-export function* rmapKeepSpare(
-  _page: page,
-  _vma: vm_area_struct,
-  _address: number,
-  _ptep: pte_ptr,
-  spare: rmap_spare,
-): K<rmap_spare> {
-  return spare;
-}
 /** A hook that has nothing to do. */
 export function* rmapNothing(): K {}
 export function rmapNothingNow(): void {}
