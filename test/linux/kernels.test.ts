@@ -53,4 +53,11 @@ describe('selectKernel', () => {
       for (const node of selectKernel(name).lock_tree) expect(fields).toContain(node.cls);
     }
   });
+
+  test.each(kernelNames())('lists each lock of %s once, outermost first', (name) => {
+    const tree = selectKernel(name).lock_tree;
+    expect(new Set(tree.map(({ cls }) => cls)).size).toBe(tree.length);
+    const depths = tree.map(({ depth }) => depth);
+    expect(depths).toEqual(depths.toSorted((a, b) => a - b));
+  });
 });

@@ -1,4 +1,4 @@
-/** v2.6.33, the last with one anon_vma for a whole family of forked and split VMAs. */
+/** v2.6.5-aa to v2.6.33: one anon_vma for a whole family of forked and split VMAs. */
 import type { lock_tree_node } from '../kernel.ts';
 import { classic_mm_2_6 } from '../mm/classic/engine.ts';
 import { early26_mm } from '../mm/early26/engine.ts';

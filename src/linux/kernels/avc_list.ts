@@ -40,8 +40,8 @@ export const avc_list_features = {
 } as const;
 
 /**
- * mm/rmap.c v2.6.34 and v2.6.36: the lock order at the head of the file; i_mmap_lock is i_mmap_rwsem here. As
- * above, the locks of tasks are not in Linux's list.
+ * mm/rmap.c v2.6.34 and v2.6.36: the lock order at the head of the file; i_mmap_lock is i_mmap_rwsem here. As in
+ * the other eras, the locks of tasks are not in Linux's list.
  */
 const lock_tree_2_6_34: readonly lock_tree_node[] = [
   { depth: 0, cls: 'inode.i_rwsem' },

@@ -39,7 +39,7 @@ export const early26_features = {
     'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa)',
 } as const;
 
-/** mm/rmap.c v2.6.0, the head of the file, and spec: i_shared_sem is i_mmap_rwsem here. PG_chainlock has no class. */
+/** mm/rmap.c v2.6.0, the head of the file; i_shared_sem is i_mmap_rwsem here. PG_chainlock has no class. */
 const lock_tree_2_6_0: readonly lock_tree_node[] = [
   { depth: 0, cls: 'inode.i_rwsem' },
   { depth: 1, cls: 'mm_struct.mmap_lock' },
@@ -52,10 +52,9 @@ const lock_tree_2_6_0: readonly lock_tree_node[] = [
 
 /** As above; the family's lock is inside page_table_lock, and reclaim only tries the latter. */
 const lock_tree_anonmm: readonly lock_tree_node[] = [
-  { depth: 0, cls: 'inode.i_rwsem' },
-  ...lock_tree_2_6_0.slice(0, 3),
+  ...lock_tree_2_6_0.slice(0, 4),
   { depth: 4, cls: 'anonmm.lock' },
-  ...lock_tree_2_6_0.slice(3),
+  ...lock_tree_2_6_0.slice(4),
 ];
 
 export const early26_kernels: Readonly<Record<string, preset>> = {
