@@ -14,7 +14,16 @@ export class UsageError extends Error {
 }
 
 /** What may have been meant by a file that is not there. */
-const commandNames = ['run', 'conform', 'kernels', 'scenarios', 'events', 'commands', 'completion'];
+const commandNames = [
+  'run',
+  'compare',
+  'conform',
+  'kernels',
+  'scenarios',
+  'events',
+  'commands',
+  'completion',
+];
 
 /** Larger files are refused: a log this long is worth cutting first. */
 const maxBytes = 512 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { copy_page_range } from '../memory.ts';
 import { migrateAt } from '../migrate_at.ts';
 import type { mm_ops } from '../ops.ts';
 import { reclaimAt, referencedAt } from '../vmscan.ts';
-import { classic_mm } from './engine.ts';
+import { classic_mm, unbuilt } from './engine.ts';
 import { classic_exec } from './exec.ts';
 import { do_user_addr_fault } from './fault_retry.ts';
 import { missing_3_19 } from './later.ts';
@@ -15,7 +15,6 @@ import { sys_mremap } from './mremap_dontunmap.ts';
 
 /** Calls that there are by 5.19, and what the page side of v6.18 brings. */
 const { clone3: _clone3, compact: _compact, ...missing } = missing_3_19;
-const unbuilt = 'the simulator does not have it for this kernel yet';
 
 /** Pages are reclaimed as in v6.18. */
 const {

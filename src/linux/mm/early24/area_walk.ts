@@ -4,7 +4,7 @@
  * three bodies; it visits every VMA, because nothing says how many entries there are to find.
  *
  * Lock tree: pagemap_lru_lock (the first two) -> i_shared_lock -> page_table_lock, which anon_trim() takes the other way round.
- * Fidelity: dup after the author's description and the spec of the loops; custom: walkMapping(), the loop they share, empty
+ * Fidelity: dup after the author's description of the loops; custom: walkMapping(), the loop they share, empty
  * levels of page tables are passed over instead of followed, a write to swap is over at once.
  */
 import { taskBlock } from '../../../sim/task.ts';
