@@ -4,13 +4,9 @@ import { judge } from '../../../src/check/judges.ts';
 import { bootMachine } from '../../../src/linux/boot.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
+import { commonWorkload } from '../../support/common-workload.ts';
 import { RandomProgram } from '../../support/random-program.ts';
-import { call, spawnInit, spawnKernelThread } from '../driver.ts';
 
-const PAGE = 4096;
-const AT = 0x10_0000_0000;
-const RW = 3;
-const FIXED_ANON = 0x32;
 const kernels = [
   'v2.6.33',
   'v2.6.34',
@@ -31,47 +27,9 @@ function boot(kernel: string): Machine {
   return bootMachine({ kernel: selectKernel(kernel), memoryPages: 1024, swapPages: 128 });
 }
 
-/** A fixed workload of calls that mean the same on every kernel; returns what its processes then read. */
-function workload(machine: Machine): number[] {
-  const a = spawnInit(machine, 'A');
-  const kernel = spawnKernelThread(machine, 'kcompactd');
-  const run = (task: number, name: string, ...args: unknown[]) => {
-    const result = call(machine, task, name, args);
-    expect(machine.findings(), name).toEqual([]);
-    expect(judge(machine, 'operation-end'), name).toEqual([]);
-    return result;
-  };
-  run(a, 'mmap', AT, 8 * PAGE, RW, FIXED_ANON, -1, 0);
-  for (let i = 0; i < 8; i++) run(a, 'store', AT + i * PAGE, 10 + i);
-  run(a, 'fork');
-  const b = machine.taskCount();
-  run(b, 'store', AT, 20);
-  run(a, 'store', AT + PAGE, 21);
-  run(a, 'mprotect', AT + 2 * PAGE, PAGE, 1);
-  run(kernel, 'migrate', a, AT + 3 * PAGE);
-  run(kernel, 'referenced', a, AT + 4 * PAGE);
-  run(kernel, 'settle');
-  for (let i = 0; i < 2; i++) run(kernel, 'reclaim', b, AT + 4 * PAGE);
-  run(b, 'fork');
-  const c = machine.taskCount();
-  run(c, 'store', AT + 4 * PAGE, 30);
-  // One VMA: old kernels move no more than that at once.
-  run(a, 'mremap', AT, 2 * PAGE, 2 * PAGE, 3, AT + 16 * PAGE);
-  run(b, 'munmap', AT + 6 * PAGE, PAGE);
-  run(c, 'madvise', AT + 5 * PAGE, PAGE, 4);
-  run(a, 'mprotect', AT + 2 * PAGE, PAGE, RW);
-  run(a, 'store', AT + 2 * PAGE, 40);
-  run(b, 'exit_group', 0);
-  const seen: number[] = [];
-  for (const task of [a, c]) {
-    for (let i = 0; i < 24; i++) seen.push(run(task, 'load', AT + i * PAGE));
-  }
-  return seen;
-}
-
 describe.each(kernels)('%s', (kernel) => {
   test('gives a program the memory that v6.18 gives it', () => {
-    expect(workload(boot(kernel))).toEqual(workload(boot('v6.18')));
+    expect(commonWorkload(boot(kernel))).toEqual(commonWorkload(boot('v6.18')));
   });
 
   test.each([1, 2, 3])('is right after every operation of random program %i', (seed) => {
