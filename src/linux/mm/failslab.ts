@@ -1,13 +1,13 @@
 /**
  * mm/failslab.c: which small allocations fail. A kernel allocation of the simulator never fails by
- * itself; whether one does is a choice of the explorer or of `fail_next_alloc()`. Fidelity: custom.
+ * itself; whether one does is a choice of the schedule or of `fail_next_alloc()`. Fidelity: custom.
  */
 import { choose } from '../../sim/choice.ts';
 import { NODE_DATA } from './node.ts';
 
 /**
  * Whether the allocation that follows, of a page or a small object, must fail: what `fail_next_alloc()` counts
- * down to, or what the explorer chooses. One step.
+ * down to, or what the schedule chooses. One step.
  */
 export function shouldFailAllocation(): boolean {
   const node = NODE_DATA();
