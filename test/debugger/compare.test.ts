@@ -57,6 +57,14 @@ describe('costs', () => {
     }
   });
 
+  test('a fork on a kernel without anon_vma_chain links the VMA itself', () => {
+    const [run] = compare(star, ['v2.6.33']);
+    expect(Object.fromEntries((run?.costs?.objects ?? []).map((o) => [o.name, o.count]))).toEqual({
+      anon_vma: 1,
+    });
+    expect(number(run, 'fork_links')).toBe(1);
+  });
+
   test('bytes are objects of the real kernel', () => {
     const [old, now] = compare(star, ['v2.6.34', 'v6.18']);
     expect(number(old, 'bytes')).toBe(5 * 24 + 9 * 48);
@@ -72,6 +80,7 @@ describe('costs', () => {
     const costs = last.value[0]?.costs;
     const rmap = costs?.locks.find((lock) => lock.cls === 'anon_vma.rwsem');
     expect(rmap?.rmap).toBe(true);
+    expect(rmap?.contended).toBeGreaterThan(0);
     expect(rmap?.held.count).toBe(rmap?.taken);
     expect(rmap?.held.max).toBeGreaterThan(0);
   });

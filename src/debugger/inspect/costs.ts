@@ -139,6 +139,8 @@ class Counter {
           break;
         }
         case 'rmap:link':
+        // Before anon_vma_chain the VMA itself is what is linked.
+        case 'rmap:vma_link':
           inFork.at(log.step[index] as number, task, (fork) => fork.links++);
           break;
         case 'lock:acquire':
