@@ -49,7 +49,11 @@ export interface kernel {
   readonly mm: mm_ops;
   /** What the people of the time called things: shown on screen. */
   readonly words: era_words;
-  /** Bytes of a slab object, 64 bit, no debugging options: the costs table counts objects in these. */
+  /**
+   * Bytes of a slab object, 64 bit, CONFIG_NUMA from 2.6.7, no debugging options: the costs table counts objects in
+   * these. From 2.6.23 on as SLUB lays them out, whose free pointer stands behind an object that has a constructor
+   * (anon_vma): 8 bytes more than the struct.
+   */
   readonly object_bytes: Readonly<Record<string, number>>;
   /** Documented lock order, outermost first. */
   readonly lock_tree: readonly lock_tree_node[];

@@ -74,7 +74,7 @@ describe('diff KERNEL', () => {
     const costs = lines.slice(lines.indexOf('-- costs'));
     expect(
       costs.find((each) =>
-        /anon_vma +2 objects, 208 bytes +\| anon_vma +1 objects, 24 bytes/.test(each),
+        /anon_vma +2 objects, 208 bytes +\| anon_vma +1 objects, 32 bytes/.test(each),
       ),
     ).toBeDefined();
     expect(costs.find((each) => each.includes('anon_vma_chain'))).toMatch(/ [|<]/);

@@ -48,7 +48,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     anon_rmap: anon_vma_aa_ops,
     mm: early26_mm,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
-    object_bytes: { anon_vma: 24, vm_area_struct: 184, page: 56 },
+    object_bytes: { anon_vma: 24, vm_area_struct: 152, page: 72 },
     lock_tree: lock_tree_2_6_7,
   },
   'v2.6.7': {
@@ -66,7 +66,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     anon_rmap: anon_vma_maplock_ops,
     mm: early26_mm,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' },
-    object_bytes: { anon_vma: 24, vm_area_struct: 184, page: 56 },
+    object_bytes: { anon_vma: 24, vm_area_struct: 176, page: 56 },
     lock_tree: lock_tree_2_6_7,
   },
   'v2.6.33': {
@@ -75,7 +75,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
     anon_rmap: anon_vma_ops,
     mm: classic_mm_2_6,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' },
-    object_bytes: { anon_vma: 24, vm_area_struct: 176, page: 56 },
+    object_bytes: { anon_vma: 32, vm_area_struct: 176, page: 56 },
     lock_tree: lock_tree_2_6_33,
   },
 };

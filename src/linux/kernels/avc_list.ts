@@ -96,9 +96,9 @@ const since_3_0: readonly feature[] = [
 ];
 
 const words = { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' } as const;
-const bytes_2_6_34 = { anon_vma: 24, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
-const bytes_2_6_36 = { anon_vma: 40, anon_vma_chain: 48, vm_area_struct: 184, page: 56 };
-const bytes_3_0 = { anon_vma: 64, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
+const bytes_2_6_34 = { anon_vma: 32, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
+const bytes_2_6_36 = { anon_vma: 48, anon_vma_chain: 48, vm_area_struct: 184, page: 56 };
+const bytes_3_0 = { anon_vma: 72, anon_vma_chain: 48, vm_area_struct: 176, page: 56 };
 
 export const avc_list_kernels: Readonly<Record<string, preset>> = {
   'v2.6.34-rc3': {

@@ -13,10 +13,10 @@ export const early26_features = {
     "fork() puts the child's VMA behind its parent's on the list of the file: truncation comes to it later (2.6.6)",
   file_prio_tree: 'the VMAs of a file are in a radix priority search tree (2.6.7)',
   fork_builds_tree_last:
-    "the child's VMAs cannot be looked up before fork has copied them all (to 2.6.0)",
+    "the child's VMAs cannot be looked up before fork has copied them all (to 2.6.3)",
   mremap_links_first:
     'mremap() links the new VMA before it moves pages, and can be told that a split failed (2.6.6)',
-  maybe_mkwrite: 'a write fault makes an entry writable only if the VMA is (2.6.6)',
+  maybe_mkwrite: 'a write fault makes an entry writable only if the VMA is (2.6.4)',
   swapin_copies: 'a write fault on a swapped-out page makes its copy at once (2.6.7)',
   unmap_checks_pin: 'try_to_unmap() leaves a page that somebody else has a reference of (2.6.7)',
   count_outside_lock:
@@ -36,7 +36,7 @@ export const early26_features = {
     'anon_vma_prepare() locks an anon_vma that it takes over from a neighbour (2.6.8)',
   anon_pgoff: 'anonymous VMAs have page offsets and merge by them (2.6.7, -aa)',
   vma_lock_by_scheme:
-    'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa)',
+    'VMAs change under the lock of their anon_vma, not under page_table_lock (-aa, 2.6.7)',
 } as const;
 
 /** mm/rmap.c v2.6.0, the head of the file; i_shared_sem is i_mmap_rwsem here. PG_chainlock has no class. */
@@ -64,7 +64,7 @@ export const early26_kernels: Readonly<Record<string, preset>> = {
     anon_rmap: pte_chain_ops,
     mm: early26_mm,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
-    object_bytes: { pte_chain: 64, vm_area_struct: 136, page: 64 },
+    object_bytes: { pte_chain: 64, vm_area_struct: 128, page: 80 },
     lock_tree: lock_tree_2_6_0,
   },
   'v2.6.6-anonmm': {
@@ -79,7 +79,7 @@ export const early26_kernels: Readonly<Record<string, preset>> = {
     anon_rmap: anonmm_ops,
     mm: early26_mm,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_shared_sem' },
-    object_bytes: { anonmm: 40, vm_area_struct: 136, page: 56 },
+    object_bytes: { anonmm: 40, vm_area_struct: 128, page: 56 },
     lock_tree: lock_tree_anonmm,
   },
 };

@@ -34,9 +34,11 @@ import {
   folio_test_writeback,
   PG_active,
   PG_dirty,
+  PG_mlocked,
   PG_referenced,
   PG_swapbacked,
   PG_swapcache,
+  PG_unevictable,
   PG_uptodate,
 } from '../page-flags.ts';
 import {
@@ -144,15 +146,24 @@ function migrate_page_move_mapping(newpage: page, page: page): number {
 /** mm/migrate.c: migrate_page_copy() v2.6.34. */
 function migrate_page_copy(newpage: page, page: page): void {
   newpage.content = page.content;
-  for (const flag of [PG_referenced, PG_uptodate, PG_active]) {
+  for (const flag of [PG_referenced, PG_uptodate]) {
     if ((page.flags & flag) !== 0) {
       folio_set(newpage, flag);
     }
   }
+  if (folio_test_clear(page, PG_active)) {
+    folio_set(newpage, PG_active);
+  } else if (folio_test_clear(page, PG_unevictable)) {
+    folio_set(newpage, PG_unevictable);
+  }
   if (folio_test_clear(page, PG_dirty)) {
     folio_set(newpage, PG_dirty);
   }
-  folio_clear(page, PG_swapcache | PG_active);
+  // mlock_migrate_page(): nobody counts who has locked it, so that the flag must go along.
+  if (folio_test_clear(page, PG_mlocked)) {
+    folio_set(newpage, PG_mlocked);
+  }
+  folio_clear(page, PG_swapcache);
   page.private = 0;
 }
 

@@ -78,7 +78,7 @@ export const TTU_IGNORE_ACCESS = 1 << 9;
 
 /** Results of a leaf visitor. */
 const SWAP_AGAIN = 1;
-const SWAP_FAIL = 2;
+export const SWAP_FAIL = 2;
 export const SWAP_MLOCK = 3;
 
 /** page_mapcount(). */
@@ -443,6 +443,7 @@ export function* try_to_munlock(page: page): K<number> {
     name: 'try_to_munlock',
     rmap_one: try_to_unmap_one,
     arg: state,
+    done: page_not_mapped,
     by_lookup: true,
   });
   return state.ret;

@@ -44,9 +44,17 @@ import {
   folio_alloc_swap,
   folio_free_swap,
   put_swap_folio,
+  vm_swap_full,
   writeSwapDevice,
 } from '../swapfile.ts';
-import { page_mapped, page_referenced, SWAP_MLOCK, TTU_UNMAP, try_to_unmap } from './rmap.ts';
+import {
+  page_mapped,
+  page_referenced,
+  SWAP_FAIL,
+  SWAP_MLOCK,
+  TTU_UNMAP,
+  try_to_unmap,
+} from './rmap.ts';
 
 const PAGEREF_RECLAIM = 0;
 const PAGEREF_RECLAIM_CLEAN = 1;
@@ -94,8 +102,10 @@ function __remove_mapping(page: page): boolean {
 /** The ends of shrink_page_list() for a page that stays. */
 function keepPage(page: page, activate: boolean): false {
   if (activate) {
-    // Not worth a slot if it is used.
-    folio_free_swap(page);
+    if (vm_swap_full()) {
+      // Not worth a slot if it is used.
+      folio_free_swap(page);
+    }
     folio_set(page, PG_active);
   }
   folio_unlock(page);
@@ -142,7 +152,8 @@ function* shrinkPage(page: page): K<boolean> {
       return cullMlocked(page);
     }
     if (page_mapped(page)) {
-      return keepPage(page, true);
+      // SWAP_FAIL: used meanwhile. SWAP_AGAIN: not all of its entries could be found or taken.
+      return keepPage(page, ret === SWAP_FAIL);
     }
   }
   if (folio_test_dirty(page)) {

@@ -210,6 +210,15 @@ export function putFile(vma: vm_area_struct): void {
   }
 }
 
+/** include/linux/fs.h: mapping_mapped() v2.6.7; the end of page_mapping_inuse() v2.6.0: somebody maps the file. */
+export function mapping_mapped(mapping: address_space): boolean {
+  if (has('file_prio_tree')) {
+    return read_heap(mapping.i_mmap) !== 0;
+  }
+  // The head of a new file is all zero here.
+  return heads(mapping).some((head) => list_next(head) !== 0 && !list_empty(head));
+}
+
 // ---------------------------------------------------------------- walking
 
 /** A walk over the VMAs that map the pages [first, last] of a file. */

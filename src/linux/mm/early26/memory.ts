@@ -4,7 +4,8 @@
  *
  * Lock tree: mmap_sem (read) -> page lock -> page_table_lock -> bit lock of a page. A private page is reused in place when
  * its reference count says that nobody else has it. Fidelity: dup; no huge pages, no nonlinear mappings; what
- * v2.6.0 does otherwise is asked for by feature.
+ * v2.6.0 does otherwise is asked for by feature. Where v2.6.0 gets no pte_chain for a page it forgets its reference (in
+ * do_swap_page() and do_no_page()); here it is given back.
  */
 import type { K } from '../../../sim/wait.ts';
 import { EFAULT, ENOMEM } from '../../errno.ts';

@@ -41,6 +41,7 @@ import {
   put_swap_folio,
   writeSwapDevice,
 } from '../swapfile.ts';
+import { mapping_mapped } from './file_vmas.ts';
 import { hooks } from './hooks.ts';
 import { remove_exclusive_swap_page } from './memory.ts';
 
@@ -88,9 +89,13 @@ function writeSwapPage(page: page): void {
   folio_end_writeback(page);
 }
 
-/** mm/vmscan.c: page_mapping_inuse() v2.6.0. */
+/** mm/vmscan.c: page_mapping_inuse() v2.6.0: a page of a file counts as used if anybody maps any part of the file. */
 function page_mapping_inuse(page: page): boolean {
-  return page_mapped(page) || folio_test_swapcache(page);
+  if (page_mapped(page) || folio_test_swapcache(page)) {
+    return true;
+  }
+  const mapping = folio_mapping(page);
+  return mapping !== null && mapping_mapped(mapping);
 }
 
 /** mm/vmscan.c: shrink_list() v2.6.0 for one page. True: freed. False: unlocked, to be put back. */

@@ -6,7 +6,8 @@
  * PG_anon is bit 0 of page->mapping; page->index is a byte address.
  *
  * Lock tree: page lock -> PG_maplock -> lock of the family's head -> try of page_table_lock (reclaim);
- * page_table_lock -> PG_maplock -> lock of the head (all else). Fidelity: dup.
+ * page_table_lock -> PG_maplock -> lock of the head (all else). Fidelity: dup; the WARN_ON() of a walk that did not find
+ * all entries, although it got every lock, is left out.
  */
 import type { K } from '../../../sim/wait.ts';
 import { ENOMEM } from '../../errno.ts';

@@ -180,7 +180,6 @@ export function* try_to_unmap_one(
   if (pte_dirty(pteval)) {
     folio_mark_dirty(page);
   }
-  dec_mm_counter(mm, mm_counter(page));
   if (folio_test_anon(page)) {
     BUG_ON(!folio_test_swapcache(page), '!PageSwapCache(page)');
     const swap = page.private;
@@ -189,6 +188,7 @@ export function* try_to_unmap_one(
     inc_mm_counter(mm, MM_SWAPENTS);
     mmlistAdd(mm);
   }
+  dec_mm_counter(mm, mm_counter(page));
   page._mapcount = page._mapcount - 1;
   folio_put(page);
   spin_unlock(mm.page_table_lock);

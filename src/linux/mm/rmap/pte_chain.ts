@@ -105,7 +105,7 @@ const setChain = (page: page, chain: pte_chain | null): void => {
   page._mapcount = chain === null ? NONE : chain.addr;
 };
 
-/** Entries of the page, in the order in which reclaim visits them. */
+/** Entries of the page, in the order in which try_to_unmap() and page_remove_rmap() visit them. */
 export function pteChainEntries(page: page): pte_ptr[] {
   if (PageDirect(page)) {
     return [page._mapcount];
@@ -232,6 +232,20 @@ function* page_remove_rmap(page: page, ptep: pte_ptr): K {
 
 // ---------------------------------------------------------------- reclaim
 
+/** Entries of the page as page_referenced() visits them: chain by chain, each from its last slot down. */
+function entriesFromLast(page: page): pte_ptr[] {
+  if (PageDirect(page)) {
+    return [page._mapcount];
+  }
+  const found: pte_ptr[] = [];
+  for (let pc = firstChain(page); pc !== null; pc = pte_chain_next(pc)) {
+    for (let i = NRPTE - 1; i >= pte_chain_idx(pc); i--) {
+      found.push(read_heap(pc.ptes + i));
+    }
+  }
+  return found;
+}
+
 /** ptep_test_and_clear_young() of an entry that nothing but the chain protects. */
 function testAndClearYoung(ptep: pte_ptr): boolean {
   const pte = ptep_get(ptep);
@@ -251,7 +265,7 @@ function* page_referenced(page: page): K<number> {
   if (folio_test_clear(page, PG_referenced)) {
     referenced = referenced + 1;
   }
-  const entries = pteChainEntries(page);
+  const entries = entriesFromLast(page);
   trace_walk_begin({ page, anon_vma: null, index: page.index, purpose: 'page_referenced' });
   for (const ptep of entries) {
     const address = ptep_to_address(ptep);
@@ -292,7 +306,6 @@ function* try_to_unmap_one(page: page, ptep: pte_ptr): K<number> {
   }
   trace_walk_hit({ page, vma, address });
   const pte = ptep_get_and_clear(mm, address, ptep);
-  dec_mm_counter(mm, mm_counter(page));
   if (folio_test_swapcache(page)) {
     const entry = page.private;
     swap_duplicate(entry);
@@ -303,6 +316,7 @@ function* try_to_unmap_one(page: page, ptep: pte_ptr): K<number> {
   if (pte_dirty(pte)) {
     folio_mark_dirty(page);
   }
+  dec_mm_counter(mm, mm_counter(page));
   folio_put(page);
   spin_unlock(mm.page_table_lock);
   return SWAP_SUCCESS;
