@@ -5,7 +5,7 @@ import { describeObject, ownerOf } from '../sim/struct.ts';
 import type { Verdicts } from './verdict.ts';
 
 /** `mm_struct.mmap_lock of mm_struct@…`. */
-export function lockText(lock: number): string {
+function lockText(lock: number): string {
   const owner = ownerOf(lock);
   if (owner === null) return `lock ${lock}`;
   return `${owner.field.name} of ${describeObject(owner.object)}`;

@@ -53,7 +53,7 @@ export interface Picture {
 }
 
 /** Every address space that a task uses, or still keeps as its last one. */
-export function addressSpaces(machine: Machine): mm_struct[] {
+function addressSpaces(machine: Machine): mm_struct[] {
   const found = new Set<mm_struct>();
   for (let id = 1; id <= machine.taskCount(); id++) {
     const task = machine.block(id).context as task_struct | null;

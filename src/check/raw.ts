@@ -138,7 +138,7 @@ export interface RawPage {
 export const LOCKED = 1 << 0;
 export const HEAD = 1 << 9;
 export const SWAPBACKED = 1 << 11;
-export const SWAPCACHE = 1 << 14;
+const SWAPCACHE = 1 << 14;
 export const EXCLUSIVE = 1 << 15;
 export const RESERVED = 1 << 16;
 export const BUDDY = 1 << 18;

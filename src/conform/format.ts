@@ -92,7 +92,7 @@ export const emptyState: State = {
 };
 
 /** The n-th page from `name` on. */
-export function pageName(name: PageName, n: number): PageName {
+function pageName(name: PageName, n: number): PageName {
   if (typeof name === 'number') return name + n;
   const colon = name.lastIndexOf(':');
   return `${name.slice(0, colon)}:${Number(name.slice(colon + 1)) + n}`;

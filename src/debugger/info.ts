@@ -145,7 +145,7 @@ function tasks(session: Session): void {
 }
 
 /** One walk: a line per visit and its cost. */
-export function walkLines(walk: WalkView): string[] {
+function walkLines(walk: WalkView): string[] {
   const lines = [
     `walk ${walk.id}: ${walk.purpose} by ${walk.task} of ${walk.page.label} through ${walk.anonVma?.label ?? (isScan(walk) ? 'all address spaces' : 'a file')}`,
   ];

@@ -46,7 +46,7 @@ function assigned(caller: Frame, fn: string): string | null {
 }
 
 /** Result of a system call as strace prints it. */
-export function resultText(value: unknown): string {
+function resultText(value: unknown): string {
   if (typeof value !== 'number') return String(value);
   const name = value < 0 ? errnoName(-value) : '';
   if (name !== '') return `-1 ${name}`;

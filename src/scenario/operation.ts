@@ -133,7 +133,7 @@ function skipToComma(cursor: Cursor): void {
 }
 
 /** `= VALUE`, `= -1 ERROR (text)`, `= ERROR`, `= SIGNAL`, `= ?`; then strace's remarks. */
-export function readResult(cursor: Cursor): Result | undefined {
+function readResult(cursor: Cursor): Result | undefined {
   const equals = cursor.peek();
   if (!cursor.takeOp('=')) {
     if (cursor.lenient || cursor.peek().kind === 'end') return undefined;

@@ -23,7 +23,7 @@ export function printScenario(scenario: Scenario): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-export function printHeaderLine(line: HeaderLine): string {
+function printHeaderLine(line: HeaderLine): string {
   switch (line.kind) {
     case 'blank':
       return '';
@@ -64,7 +64,7 @@ function joinWords(words: readonly { readonly text: string }[]): string {
 }
 
 /** One statement; a race and a `commands` block take several lines. No line feed at the end. */
-export function printStatement(statement: Statement): string {
+function printStatement(statement: Statement): string {
   switch (statement.kind) {
     case 'race': {
       const body = statement.body.map((inner) => indent(printRaceStatement(inner)));
@@ -137,7 +137,7 @@ function printActor(actor: Actor): string {
   }
 }
 
-export function printResult(result: Result): string {
+function printResult(result: Result): string {
   switch (result.kind) {
     case 'value':
       return printExpr(result.value);

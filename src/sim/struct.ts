@@ -221,7 +221,7 @@ export function serialOf(object: Obj): number {
 }
 
 /** Kernel virtual address shown for a heap word. */
-export function shownAddress(word: number): string {
+function shownAddress(word: number): string {
   return `ffff8880${(word * 8).toString(16).padStart(8, '0')}`;
 }
 

@@ -126,7 +126,7 @@ export function drawCandidates(ui: Ui, region: Region): void {
 }
 
 /** A bordered box; answers the region inside it. */
-export function drawBox(glyphs: Glyphs, region: Region, title: string, hint: string): Region {
+function drawBox(glyphs: Glyphs, region: Region, title: string, hint: string): Region {
   const { width, height } = region;
   const border = style('popup');
   region.fill(0, 0, width, height, 0x20, border);
@@ -149,7 +149,7 @@ export function drawBox(glyphs: Glyphs, region: Region, title: string, hint: str
   return region.inside(2, 1, Math.max(0, width - 4), Math.max(0, height - 2));
 }
 
-export function drawRows(region: Region, rows: readonly Row[]): void {
+function drawRows(region: Region, rows: readonly Row[]): void {
   for (const [y, { spans }] of rows.entries()) {
     let x = 0;
     for (const part of spans) x = region.text(x, y, cut(part.text, region.width), style(part.role));

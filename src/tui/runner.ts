@@ -5,7 +5,7 @@ import type { SessionView } from '../debugger/view.ts';
  * Typed-ahead commands wait in line; nothing here holds a timer.
  */
 
-export const SLICE_MS = 8;
+const SLICE_MS = 8;
 const WAITING_LIMIT = 64;
 const LEAST_BUDGET = 64;
 const MOST_BUDGET = 1 << 20;

@@ -58,7 +58,7 @@ export async function withTerminal<T>(
   }
 }
 
-export function openTerminal({ stdin, stdout }: TerminalStreams): Terminal {
+function openTerminal({ stdin, stdout }: TerminalStreams): Terminal {
   let isOpen = false;
   let isClosed = false;
   let kitty = false;

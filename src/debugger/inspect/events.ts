@@ -50,7 +50,7 @@ function fieldText(
 }
 
 /** Event number `index` as a row. */
-export function eventView(machine: Machine, index: number): EventView {
+function eventView(machine: Machine, index: number): EventView {
   const event = eventAt(index);
   return {
     index,

@@ -33,7 +33,7 @@ export function locksView(machine: Machine, index: LockIndex): LocksView {
 }
 
 /** Locks held or waited for now, in order of the tasks that hold or want them. */
-export function locksNow(machine: Machine): readonly LockView[] {
+function locksNow(machine: Machine): readonly LockView[] {
   const found = new Map<string, Found>();
   const at = (ref: Ref, cls: string, kind: LockView['kind']): Found => {
     const key = `${ref.kind}:${ref.id}`;

@@ -60,7 +60,7 @@ export interface PageIndex {
 /** Four words of each frame, for telling what changed: flags, refcount, mapcount, mapping. */
 export type PageFacts = ReadonlyMap<number, readonly [number, number, number, number]>;
 
-export const LRU_NAMES = [
+const LRU_NAMES = [
   'inactive_anon',
   'active_anon',
   'inactive_file',

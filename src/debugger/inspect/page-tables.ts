@@ -116,7 +116,7 @@ function countsOf(pfn: number): string {
 }
 
 /** What sort of entry a value is, at the level `name`. */
-export function kindOfEntry(name: Level['name'], value: number): Entry['kind'] {
+function kindOfEntry(name: Level['name'], value: number): Entry['kind'] {
   if (value === 0) return 'none';
   if (name !== 'PTE') return isHuge({ name, value }) ? 'huge' : 'table';
   if (!isPresent(value)) return nonPresentKind(value);

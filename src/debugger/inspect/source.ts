@@ -28,7 +28,7 @@ const NOWHERE: SourceView = {
 };
 
 /** The frame that the selection looks at, or null when its task is not in the kernel. */
-export function selectedFrame(machine: Machine, selection: Selection): Frame | null {
+function selectedFrame(machine: Machine, selection: Selection): Frame | null {
   if (selection.task < 1 || selection.task > machine.taskCount()) return null;
   const frames = machine.frames(selection.task);
   return frames.at(-1 - selection.frame) ?? frames[0] ?? null;

@@ -129,7 +129,7 @@ function heldView(block: sim_task): readonly HeldLockView[] {
 }
 
 /** Open frames of a task, innermost first. */
-export function framesView(machine: Machine, id: number): readonly FrameView[] {
+function framesView(machine: Machine, id: number): readonly FrameView[] {
   return machine
     .frames(id)
     .map(({ site }) => siteInfo(site))

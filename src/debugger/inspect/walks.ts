@@ -272,7 +272,7 @@ export function walkView(machine: Machine, walk: WalkRecord): WalkView {
 }
 
 /** Statements that `task` itself executed between two steps; others may have run meanwhile. */
-export function ownSteps(machine: Machine, task: number, from: number, to: number): number {
+function ownSteps(machine: Machine, task: number, from: number, to: number): number {
   const { slices } = machine;
   if (slices.length === 0) return to - from;
   let low = 0;

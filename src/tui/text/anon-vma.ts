@@ -177,7 +177,7 @@ function legend(glyphs: Glyphs): Row {
   ]);
 }
 
-export function markGlyph(mark: VisitMark, glyphs: Glyphs): string {
+function markGlyph(mark: VisitMark, glyphs: Glyphs): string {
   switch (mark) {
     case 'hit':
       return glyphs.hit;
@@ -192,7 +192,7 @@ export function markGlyph(mark: VisitMark, glyphs: Glyphs): string {
   }
 }
 
-export function markRole(mark: VisitMark): Role {
+function markRole(mark: VisitMark): Role {
   switch (mark) {
     case 'hit':
       return 'hit';
