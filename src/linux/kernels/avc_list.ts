@@ -37,6 +37,10 @@ export const avc_list_features = {
   ksm_copies:
     'swapping in copies a page that is under an anon_vma of another, as with CONFIG_KSM (no preset has it)',
   skip_temporary_stack: 'migration leaves the stack of an unfinished execve() alone (2.6.35)',
+  fault_retry: 'a swap-in waits for a locked page without mmap_sem, and faults again (2.6.37)',
+  merge_singular: 'a forked VMA takes in no unfaulted neighbours (3.0)',
+  restore_under_ptl: 'removal of migration entries looks at none without its ptl (3.1)',
+  madv_dontdump: 'madvise() knows MADV_DONTDUMP and MADV_DODUMP (3.4)',
 } as const;
 
 /**

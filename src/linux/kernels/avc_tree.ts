@@ -12,15 +12,11 @@ export const avc_tree_features = {
     'vma_adjust() locks the root whenever a VMA whose bounds change has an anon_vma (3.7)',
   need_rmap_locks:
     'mremap() keeps walks out if they could come to the new place before the old one (3.7)',
-  fault_retry: 'a swap-in waits for a locked page without mmap_sem, and faults again (2.6.37)',
-  merge_singular: 'a forked VMA takes in no unfaulted neighbours (3.0)',
-  restore_under_ptl: 'removal of migration entries looks at none without its ptl (3.1)',
   rmap_rwsem: 'walks take the lock of the root for read (3.8)',
   grow_locks_page_table: 'a growing stack moves its start under page_table_lock (3.8)',
   fault_around: 'a read fault of a file maps the pages around it that are there (3.15)',
   free_child_first: 'the last reference to an anon_vma frees it before its root (by 3.18)',
   put_outside_rcu: 'a lookup that came too late drops its reference outside of RCU (by 3.18)',
-  madv_dontdump: 'madvise() knows MADV_DONTDUMP and MADV_DODUMP (3.4)',
   chain_limit:
     'a child whose chain has more than 5 links gets no anon_vma of its own (posted 2012)',
   root_only: 'no child gets an anon_vma of its own: a family is in the tree of its root',
