@@ -1,7 +1,6 @@
 /** `info X`: the views as text lines. */
 import { allEvents } from '../sim/event.ts';
 import { CommandError } from './command-table.ts';
-import { shapeNow } from './inspect/objects.ts';
 import type { Session } from './session.ts';
 import type { CostView, PageRowView, Spread, WalkCost, WalkView } from './view.ts';
 
@@ -26,13 +25,10 @@ function vmas(session: Session): void {
 }
 
 function anonVmas(session: Session): void {
-  const { nodes } = session.anonVmas();
-  if (nodes.length === 0) {
-    session.print(
-      shapeNow() === 'none'
-        ? 'this kernel has no reverse map: it looks through all address spaces'
-        : 'no anon_vma yet: nothing has been written to',
-    );
+  const { nodes, early } = session.anonVmas();
+  for (const { depth, text } of early) session.print(`${'  '.repeat(depth)}${text}`);
+  if (nodes.length + early.length === 0) {
+    session.print('no anon_vma yet: nothing has been written to');
   }
   for (const n of nodes) {
     session.print(

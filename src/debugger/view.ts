@@ -142,7 +142,16 @@ export interface AnonVmaColumn {
   readonly title: string;
 }
 
+/** One line of a reverse map without anon_vmas. */
+export interface RmapLineView {
+  readonly depth: number;
+  readonly text: string;
+  readonly ref: Ref | null;
+}
+
 export interface AnonVmaView {
+  /** What a kernel before anon_vma has instead; empty on others. */
+  readonly early: readonly RmapLineView[];
   readonly columns: readonly AnonVmaColumn[];
   /** Forest in preorder. */
   readonly nodes: readonly AnonVmaNodeView[];

@@ -351,7 +351,12 @@ export class FakeSession implements SessionView {
       { field: 'numChildren' as const, title: 'child' },
       { field: 'numActiveVmas' as const, title: 'act' },
     ];
-    return { columns, nodes, rows };
+    return {
+      early: [],
+      columns,
+      nodes,
+      rows,
+    };
   }
 
   pageTables(): PageTablesView {

@@ -9,6 +9,7 @@ import type { Machine } from '../../sim/machine.ts';
 import { serialOf } from '../../sim/struct.ts';
 import type { AnonVmaNodeView, AnonVmaView, Ref, VisitMark } from '../view.ts';
 import type { Changes } from './changes.ts';
+import { earlyStructures } from './early-structures.ts';
 import { ANON_VMA_FACTS, anonVmaFacts } from './facts.ts';
 import { anonVmaColumns, locksIn, parentOf, rootOf, usersOf } from './families.ts';
 import {
@@ -51,7 +52,8 @@ export function anonVmasView(
       const held = locksIn(av).flatMap((lock) => holders.get(lock) ?? []);
       nodes.push(nodeView(av, last, marks, changes, held));
     }
-    return { columns: anonVmaColumns(), nodes, rows: matrix(order, marks) };
+    const early = earlyStructures();
+    return { early, columns: anonVmaColumns(), nodes, rows: matrix(order, marks) };
   });
 }
 

@@ -8,6 +8,7 @@ import type { Glyphs } from '../glyphs.ts';
 import { count, sized, sizedLeft, widest } from './columns.ts';
 import {
   type Block,
+  block,
   type Role,
   type Row,
   refKey,
@@ -39,6 +40,14 @@ export function anonVmaSheet(view: AnonVmaView, glyphs: Glyphs): Sheet {
   };
   const matrix = matrixBlock(view, glyphs);
   const walking = view.nodes.some((node) => node.vmas.some((vma) => vma.mark !== 'none'));
+  if (view.early.length > 0) {
+    const lines = view.early.map(({ depth, text, ref }) =>
+      row([span(` ${'   '.repeat(depth)}${text}`, depth === 0 ? 'text' : 'dim', ref)], ref),
+    );
+    return sheet([block(lines)], {
+      subtitle: count(view.early.filter((l) => l.depth === 0).length, 'object'),
+    });
+  }
   return sheet([tree, matrix], {
     subtitle:
       view.nodes.length === 0

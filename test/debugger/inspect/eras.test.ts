@@ -129,3 +129,42 @@ describe('words', () => {
     }
   });
 });
+
+describe('what stands in the place of anon_vmas', () => {
+  const lines = (kernel: string): string[] => {
+    const text = `A: p = mmap(NULL, 1p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1)
+A: B = fork()
+B: C = fork()
+C: store(p, 2)
+`;
+    const session = openSession(text, { file: 'test.mm', kernel });
+    if ('errors' in session) throw session.errors[0];
+    session.execute('continue');
+    while (session.pump(1_000_000) === 'running');
+    return session.anonVmas().early.map((line) => `${line.depth} ${line.text}`);
+  };
+
+  test('are the entries that each page lists on v2.6.0', () => {
+    const seen = lines('v2.6.0');
+    expect(seen.filter((line) => line.startsWith('0'))).toEqual([
+      expect.stringMatching(/^0 page \w+ {2}2 entries$/),
+      expect.stringMatching(/^0 page \w+ {2}1 entry$/),
+    ]);
+    const under = seen.filter((line) => line.startsWith('1'));
+    expect(under.map((line) => line[2])).toEqual(['A', 'B', 'C']);
+    expect(under.filter((line) => line.includes('pte_chain'))).toHaveLength(2);
+    expect(under.filter((line) => line.endsWith('PG_direct'))).toHaveLength(1);
+  });
+
+  test('are families of address spaces on v2.6.6-anonmm', () => {
+    const seen = lines('v2.6.6-anonmm');
+    expect(seen.filter((line) => line.startsWith('0'))).toHaveLength(1);
+    expect(new Set(seen.map((line) => line.at(-1)))).toEqual(new Set(['A', 'B', 'C']));
+  });
+
+  test('is nothing on v2.4.0, and on v6.18 there are anon_vmas', () => {
+    expect(lines('v2.4.0')).toEqual(['0 no reverse map: a walk looks through all address spaces']);
+    expect(lines('v6.18')).toEqual([]);
+  });
+});
