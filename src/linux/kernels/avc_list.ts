@@ -31,6 +31,8 @@ export const avc_list_features = {
   add_rmap_anywhere:
     'page_add_anon_rmap() does not assert that the address lies inside of the VMA (3.0)',
   moveto_tail: 'mremap() puts a merged destination behind its source on the anon_vma lists (3.3)',
+  cow_munlocks_after:
+    'a copy on write in a locked VMA looks after it whether others have the old page locked, not before the copy counts (2.6.38)',
   mlock_populates_later: 'mlock() makes pages present after mmap_sem was dropped (2.6.38)',
   unuse_any_vma:
     'swapoff looks for a page in all VMAs, not only in those with its own anon_vma (2.6.34)',
@@ -91,6 +93,7 @@ const since_2_6_36: readonly feature[] = [
 ];
 
 const since_3_0: readonly feature[] = [
+  'cow_munlocks_after',
   'mlock_populates_later',
   ...since_2_6_36,
   'fault_retry',

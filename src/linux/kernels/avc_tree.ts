@@ -59,6 +59,7 @@ const mutex_tree: readonly lock_tree_node[] = lock_tree_3_7.map(({ depth, cls })
 }));
 
 const v3_7: readonly feature[] = [
+  'cow_munlocks_after',
   'mlock_populates_later',
   ...mended_in_2_6_34,
   'add_rmap_anywhere',

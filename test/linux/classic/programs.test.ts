@@ -199,6 +199,12 @@ describe.each(kernels.filter((kernel) => !lacks(kernel, 'mlock')))('mlock on %s'
       w.run(w.kthread, 'settle');
       expect(pageAt(2).flags & PG_mlocked).toBe(0);
       expect(pageAt(3).flags & PG_mlocked).not.toBe(0);
+      // A page that moves to another frame stays locked.
+      const before = pageAt(3);
+      expect(w.run(w.kthread, 'migrate', w.a, AT + 3 * PAGE)).toBe(0);
+      w.run(w.kthread, 'settle');
+      expect(pageAt(3)).not.toBe(before);
+      expect(pageAt(3).flags & PG_mlocked).not.toBe(0);
       expect(w.run(w.a, 'mlockall', 1)).toBe(0);
       w.run(w.a, 'munmap', AT, 2 * PAGE);
       expect(w.run(w.a, 'munlockall')).toBe(0);

@@ -6,6 +6,7 @@ import { mmOfTask, vmasOf } from '../../../src/linux/describe.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
 import { lookupPte, pte_is_swap_entry, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
 import { anonmm_cachep, pte_chain_cachep } from '../../../src/linux/mm/rmap/early_types.ts';
+import { vmaTreeAtOrAfter } from '../../../src/linux/mm/vma_tree.ts';
 import type { mm_struct } from '../../../src/linux/mm_types.ts';
 import { cpu, ENDLESS } from '../../../src/sim/cpu.ts';
 import { eventAt } from '../../../src/sim/event.ts';
@@ -71,6 +72,28 @@ describe('v2.6.0', () => {
   test('a walk looks at the entries that there are, whatever the family', () => {
     const world = boot('v2.6.0');
     expect(visits(world, lastSharer(world, 9), AT)).toBe(1);
+  });
+
+  test('page_referenced() goes down each chunk from its last slot, the newest chunk first', () => {
+    const world = boot('v2.6.0');
+    const { m, a, kernel } = world;
+    call(m, a, 'store', [AT, 1]);
+    const children = Array.from({ length: NRPTE + 2 }, () => fork(world));
+    call(m, kernel, 'settle');
+    const from = cpu.event_count;
+    call(m, kernel, 'referenced', [a, AT]);
+    const seen: unknown[] = [];
+    for (let n = from; n < cpu.event_count; n++) {
+      const { type, values } = eventAt(n);
+      if (type.name === 'rmap:walk_visit') seen.push(values[1]);
+    }
+    const of = (task: number): unknown => {
+      const vma = vmaTreeAtOrAfter(mmOfTask(m, task) as mm_struct, AT);
+      return expect.objectContaining({ addr: vma?.addr });
+    };
+    // Seven entries fill the first chunk from its end down: A and six children.
+    const newest = children.slice(NRPTE - 1);
+    expect(seen).toEqual([...newest, a, ...children.slice(0, NRPTE - 1)].map(of));
   });
 
   test.each([1, 2, 7, 8, 9, 14, 15])('%i mappings of a page are found by as many visits', (m) => {

@@ -44,6 +44,7 @@ import {
   folio_set,
   folio_test_anon,
   folio_test_locked,
+  folio_test_mlocked,
   folio_test_swapcache,
   folio_test_uptodate,
   folio_test_writeback,
@@ -108,6 +109,7 @@ import {
 } from '../vm_fault.ts';
 import { has_map_pages, has_page_mkwrite, vm_ops_fault, vm_ops_page_mkwrite } from '../vm_ops.ts';
 import { clear_page_mlock } from './mlock_page.ts';
+import { munlock_vma_page } from './munlock_page.ts';
 import {
   page_add_anon_rmap,
   page_add_file_rmap,
@@ -204,13 +206,14 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
     }
     return VM_FAULT_OOM;
   }
-  if (old_page !== null && (vma.vm_flags & VM_LOCKED) !== 0) {
-    yield* clear_page_mlock(old_page);
-  }
   if (old_page !== null) {
     new_page.content = old_page.content;
   }
   folio_set(new_page, PG_uptodate);
+  const locked = old_page !== null && (vma.vm_flags & VM_LOCKED) !== 0;
+  if (old_page !== null && locked && !has('cow_munlocks_after')) {
+    yield* clear_page_mlock(old_page);
+  }
   const pte = yield* pte_offset_map_lock(mm, at.pmd, address);
   let spare: page | null = new_page;
   if (pte_same(ptep_get(pte), orig_pte)) {
@@ -237,10 +240,18 @@ function* wpCopy(at: fault, orig_pte: pte_t, old_page: page | null): K<number> {
   if (spare !== null) {
     folio_put(spare);
   }
-  if (old_page !== null) {
+  if (old_page !== null && !has('cow_munlocks_after')) {
     folio_put(old_page);
   }
   pte_unmap_unlock(pte);
+  if (old_page !== null && has('cow_munlocks_after')) {
+    if (locked && spare === old_page) {
+      yield* folio_lock(old_page);
+      yield* munlock_vma_page(old_page);
+      folio_unlock(old_page);
+    }
+    folio_put(old_page);
+  }
   return 0;
 }
 
@@ -430,7 +441,7 @@ function* do_swap_page(at: fault, orig_pte: pte_t): K<number> {
   set_pte_at(mm, address, table, pte);
   yield* page_add_anon_rmap(page, vma, address, exclusive);
   swap_free(entry);
-  if (vm_swap_full() || (vma.vm_flags & VM_LOCKED) !== 0) {
+  if (vm_swap_full() || (vma.vm_flags & VM_LOCKED) !== 0 || folio_test_mlocked(page)) {
     folio_free_swap(page);
   }
   folio_unlock(page);

@@ -28,15 +28,14 @@ import {
 } from '../mm.ts';
 import type { mlock_ops } from '../ops.ts';
 import { folio_get, is_zero_pfn } from '../page_alloc.ts';
-import { folio_clear, folio_test_locked, folio_test_mlocked, PG_mlocked } from '../page-flags.ts';
 import { lookupPte, pte_pfn, pte_present, pte_write, ptep_get } from '../pgtable.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain } from '../swap.ts';
+import { folio_put, lru_add_drain } from '../swap.ts';
 import { can_do_mlock } from '../util.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from '../vm_fault.ts';
 import { find_vma, vmaTreeFirst, vmaTreeNext, vmaTreePrev } from '../vma_tree.ts';
 import { handle_mm_fault } from './memory.ts';
 import { mlock_vma_page } from './mlock_page.ts';
-import { try_to_munlock } from './rmap.ts';
+import { munlock_vma_page } from './munlock_page.ts';
 import { __split_vma, vma_merge } from './vma_adjust.ts';
 
 /** mm/memory.c: follow_page() v2.6.34 with FOLL_GET | FOLL_DUMP: the page that is mapped, with a reference; no zero page. */
@@ -134,22 +133,6 @@ export function* make_pages_present(vma: vm_area_struct, start: number, end: num
     if ((yield* makePresent(vma, addr, write)) < 0) {
       return;
     }
-  }
-}
-
-/**
- * mm/mlock.c: munlock_vma_page() v2.6.34. Preconditions: page lock. There is no count: whether another VMA has the page
- * locked is found out by a walk, which takes mmap_sem of each by trying only.
- */
-function* munlock_vma_page(page: page): K {
-  BUG_ON(!folio_test_locked(page), '!PageLocked(page)');
-  if (!folio_test_mlocked(page)) {
-    return;
-  }
-  folio_clear(page, PG_mlocked);
-  if (folio_isolate_lru(page)) {
-    yield* try_to_munlock(page);
-    folio_putback_lru(page);
   }
 }
 

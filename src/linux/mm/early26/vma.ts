@@ -154,7 +154,9 @@ export function* vma_merge(
     can_vma_merge_after(prev, vm_flags, file, pgoff) &&
     hooks().rmap_mergeable(prev, null, anon_vma)
   ) {
-    yield* lockShared(mapping);
+    // An end that moves up alone needs no i_shared_sem: who reads it early finds no page of the VMA beyond the old one.
+    const shared = next !== null && next.vm_file === file ? mapping : null;
+    yield* lockShared(shared);
     yield* lockVma(prev);
     liftFile(prev);
     prev.vm_end = end;
@@ -171,7 +173,7 @@ export function* vma_merge(
     placeAgain(mm, prev);
     putFile(prev);
     unlockVma(prev);
-    unlockShared(mapping);
+    unlockShared(shared);
     trace_vma_merge({ vma: prev, start: addr, end, removed: 0 });
     return prev;
   }
