@@ -35,6 +35,7 @@ const TRIES = 10;
 const PAGEBLOCK = 512;
 /** sysctl_extfrag_threshold. */
 const EXTFRAG_THRESHOLD = 500;
+const PAGE_ALLOC_COSTLY_ORDER = 3;
 
 /** struct compact_control: where both scanners are. */
 interface compact_control {
@@ -148,7 +149,7 @@ function* compact_zone(cc: compact_control, order: number): K<number> {
 }
 
 /** compact_gap(): free pages that compaction needs to work with. */
-const compact_gap = (order: number): number => 2 * 2 ** order;
+export const compact_gap = (order: number): number => 2 * 2 ** order;
 
 /**
  * mm/vmstat.c: __fragmentation_index() v6.18 of the zone: towards 1000 an allocation fails because memory is in pieces,
@@ -170,19 +171,24 @@ function fragmentation_index(order: number): number {
   return 1000 - Math.floor((1000 + share) / free_blocks_total);
 }
 
-/** mm/compaction.c: compaction_suit_allocation_order() v6.18 for an order above 3: whether compaction could help. */
-function is_suitable(order: number, mark: number, async: boolean): boolean {
-  const free = nr_free_pages();
-  if (async && !zone_watermark_ok(0, mark + compact_gap(order), free)) {
-    return false;
-  }
+/** mm/compaction.c: compaction_suitable() v6.18: enough is free to work with, and in pieces. */
+export function compaction_suitable(order: number, mark: number): boolean {
+  const costly = order > PAGE_ALLOC_COSTLY_ORDER;
   const { watermark_low, watermark_min } = NODE_DATA();
-  const watermark = mark + compact_gap(order) + watermark_low - watermark_min;
-  if (!zone_watermark_ok(0, watermark, free)) {
+  const watermark = mark + compact_gap(order) + (costly ? watermark_low - watermark_min : 0);
+  if (!zone_watermark_ok(0, watermark, nr_free_pages())) {
     return false;
   }
-  const index = fragmentation_index(order);
+  const index = costly ? fragmentation_index(order) : -1;
   return index < 0 || index > EXTFRAG_THRESHOLD;
+}
+
+/** mm/compaction.c: compaction_suit_allocation_order() v6.18 for an order above 3: whether compaction could help. */
+function isSuitable(order: number, mark: number, async: boolean): boolean {
+  if (async && !zone_watermark_ok(0, mark + compact_gap(order), nr_free_pages())) {
+    return false;
+  }
+  return compaction_suitable(order, mark);
 }
 
 /**
@@ -193,7 +199,7 @@ export function* compactForOrder(order: number, mark: number, async: boolean): K
   if (zone_watermark_ok(order, mark, nr_free_pages()) && isBlockFree(order)) {
     return true;
   }
-  if (!is_suitable(order, mark, async)) {
+  if (!isSuitable(order, mark, async)) {
     return false;
   }
   const cc: compact_control = {

@@ -133,20 +133,23 @@ function killProcess(p: task_struct): void {
   }
 }
 
-/** __task_will_free_mem(). */
-function isDying(task: task_struct): boolean {
+/** mm/oom_kill.c: __task_will_free_mem() v6.18: the process is dying; of one with several threads one may exit alone. */
+function __task_will_free_mem(task: task_struct): boolean {
   const signal = task.signal as signal_struct;
-  return (signal.flags & SIGNAL_GROUP_EXIT) !== 0 || (task.flags & PF_EXITING) !== 0;
+  if ((signal.flags & SIGNAL_GROUP_EXIT) !== 0) {
+    return true;
+  }
+  return (task.flags & PF_EXITING) !== 0 && threads(task).every((t) => t === task);
 }
 
 /** mm/oom_kill.c: task_will_free_mem() v6.18: it and all who share its memory are dying anyway. */
 function task_will_free_mem(task: task_struct): boolean {
   const mm = task.mm;
-  if (mm === null || !isDying(task) || (mm.flags & MMF_OOM_SKIP) !== 0) {
+  if (mm === null || !__task_will_free_mem(task) || (mm.flags & MMF_OOM_SKIP) !== 0) {
     return false;
   }
   return processes().every(
-    (p) => same_thread_group(p, task) || !process_shares_mm(p, mm) || isDying(p),
+    (p) => same_thread_group(p, task) || !process_shares_mm(p, mm) || __task_will_free_mem(p),
   );
 }
 
@@ -198,6 +201,8 @@ function* oom_reap_task(pid: number, mm: mm_struct): K {
     if ((mm.flags & MMF_OOM_SKIP) === 0) {
       trace_start_task_reaping({ pid });
       yield* __oom_reap_task_mm(mm);
+    } else {
+      trace_skip_task_reaping({ pid });
     }
     mmap_read_unlock(mm);
   } else {
@@ -210,7 +215,7 @@ function* oom_reap_task(pid: number, mm: mm_struct): K {
 /** Takes threads that were told to die while they are in user space through do_exit(). */
 function* exitIdleVictims(): K {
   for (const leader of processes()) {
-    if (isDying(leader)) {
+    if (__task_will_free_mem(leader)) {
       let thread = claimIdleThread(leader, true);
       while (thread !== null) {
         yield* do_exit(thread, SIGKILL);
@@ -226,7 +231,12 @@ function unreaped(): { pid: number; mm: mm_struct } | null {
   const mine = current().mm;
   for (const leader of processes()) {
     const mm = find_task_mm(leader)?.mm ?? null;
-    if (mm !== null && mm !== mine && isDying(leader) && (mm.flags & MMF_OOM_SKIP) === 0) {
+    if (
+      mm !== null &&
+      mm !== mine &&
+      __task_will_free_mem(leader) &&
+      (mm.flags & MMF_OOM_SKIP) === 0
+    ) {
       return { pid: leader.pid, mm };
     }
   }

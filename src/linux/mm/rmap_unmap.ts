@@ -65,7 +65,7 @@ import {
   set_pte_at,
   swp_entry_to_pte,
 } from './pgtable.ts';
-import { folio_pte_batch, set_ptes } from './pte_batch.ts';
+import { FPB_RESPECT_WRITE, folio_pte_batch_flags, set_ptes } from './pte_batch.ts';
 import { folio_lock_anon_vma_read } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 import {
@@ -96,7 +96,9 @@ function folio_unmap_pte_batch(folio: folio, pvmw: page_vma_mapped_walk): number
     return 1;
   }
   const end_addr = pmd_addr_end(pvmw.address, pvmw.vma.vm_end);
-  return folio_pte_batch(folio, pvmw.pte, (end_addr - pvmw.address) / PAGE_SIZE);
+  const max_nr = (end_addr - pvmw.address) / PAGE_SIZE;
+  // A batch that has to be put back gets its first entry's write bit.
+  return folio_pte_batch_flags(folio, pvmw.pte, max_nr, FPB_RESPECT_WRITE);
 }
 
 /** get_and_clear_ptes(): the first entry, dirty and young if any was. Preconditions: ptl. */

@@ -10,7 +10,7 @@
 import type { K } from '../../sim/wait.ts';
 import { EBUSY } from '../errno.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
-import type { folio } from '../mm_types.ts';
+import { type folio, mem_map } from '../mm_types.ts';
 import {
   folio_deferred,
   folio_test_partially_mapped,
@@ -39,6 +39,7 @@ import {
   free_frozen_pages,
 } from './page_alloc.ts';
 import { __filemap_remove_folio, folio_mapping, shmem_mapping } from './page_cache.ts';
+import { ZERO_CONTENT } from './page_content.ts';
 import {
   folio_clear,
   folio_set,
@@ -109,13 +110,13 @@ function* folio_check_references(folio: folio): K<number> {
  * mm/vmscan.c: pageout() and mm/page_io.c: swap_writeout() v6.18 for a folio of the swap cache or of tmpfs: written, and
  * unlocked ('success'), or kept, still locked. Preconditions: folio locked and dirty.
  */
-function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
+function* pageout(folio: folio): K<'keep' | 'activate' | 'success' | 'clean'> {
   // is_page_cache_freeable(): isolation and cache.
   if (folio_ref_count(folio) !== 1 + folio_nr_pages(folio)) {
     return 'keep';
   }
   if (!folio_clear_dirty_for_io(folio)) {
-    return 'keep';
+    return 'clean';
   }
   folio_set(folio, PG_reclaim);
   const mapping = folio_mapping(folio);
@@ -127,13 +128,15 @@ function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
   }
   if (folio_free_swap(folio)) {
     // Nobody names the slot any more: no need to write.
-    folio_unlock(folio);
-    if (!folio_test_writeback(folio)) {
-      folio_clear(folio, PG_reclaim);
-    }
-    return 'success';
+    return unwritten(folio);
   }
   const entry = folio.private;
+  if (isZeroFilled(folio)) {
+    // si->zeromap has it: the device sees nothing of it, and there is nothing to wait for.
+    writeSwapDevice(folio);
+    trace_swap_out({ page: folio, entry });
+    return unwritten(folio);
+  }
   folio_start_writeback(folio);
   folio_unlock(folio);
   writeSwapDevice(folio);
@@ -142,6 +145,26 @@ function* pageout(folio: folio): K<'keep' | 'activate' | 'success'> {
     endSwapWrite(folio);
   }
   return 'success';
+}
+
+/** The end of swap_writeout() and writeout() for a folio that needs no I/O. */
+function unwritten(folio: folio): 'success' {
+  folio_unlock(folio);
+  if (!folio_test_writeback(folio)) {
+    folio_clear(folio, PG_reclaim);
+  }
+  return 'success';
+}
+
+/** mm/page_io.c: is_folio_zero_filled() v6.18. */
+function isZeroFilled(folio: folio): boolean {
+  const nr_pages = folio_nr_pages(folio);
+  for (let i = 0; i < nr_pages; i++) {
+    if (mem_map.at(folio.pfn + i).content !== ZERO_CONTENT) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /** end_swap_bio_write(): the device has it; the next reclaim that meets the folio finds it clean. */
@@ -227,6 +250,21 @@ function* addToSwap(folio: folio, folio_list: folio[]): K<'added' | 'keep' | 'ac
   return 'added';
 }
 
+/** What shrink_folio_list() counts: struct reclaim_stat, and scan_control's nr_scanned. */
+interface reclaim_stat {
+  nr_scanned: number;
+  nr_unqueued_dirty: number;
+  nr_pageout: number;
+}
+
+/** Dirty and in nobody's hands: left to the flusher threads (folio_check_dirty_writeback()). */
+function isUnqueuedDirty(folio: folio): boolean {
+  if (!folio_is_file_lru(folio) || (folio_test_anon(folio) && !folio_test_swapbacked(folio))) {
+    return false;
+  }
+  return folio_test_dirty(folio) && !folio_test_writeback(folio);
+}
+
 /**
  * The loop of mm/vmscan.c: shrink_folio_list() v6.18 for one isolated folio: pages that were freed. 0: it stays, and the
  * caller puts it back. Pages that a split makes are added to `folio_list`, isolated. `ignore_references`: MADV_PAGEOUT,
@@ -236,15 +274,19 @@ function* shrinkIsolatedFolio(
   folio: folio,
   folio_list: folio[],
   ignore_references: boolean,
+  stat: reclaim_stat,
 ): K<number> {
   if (!folio_trylock(folio)) {
     return 0;
   }
   folio_clear(folio, PG_active);
+  const nr_isolated = folio_nr_pages(folio);
+  stat.nr_scanned += nr_isolated;
   // folio_evictable().
   if (folio_test_mlocked(folio) || folio_test_unevictable(folio)) {
     return keepFolio(folio, true, true);
   }
+  stat.nr_unqueued_dirty += isUnqueuedDirty(folio) ? nr_isolated : 0;
   if (folio_test_writeback(folio)) {
     folio_set(folio, PG_reclaim);
     return keepFolio(folio, true, true);
@@ -261,6 +303,10 @@ function* shrinkIsolatedFolio(
   }
   if (folio_test_anon(folio) && folio_test_swapbacked(folio) && !folio_test_swapcache(folio)) {
     const swap = yield* addToSwap(folio, folio_list);
+    if (!folio_test_large(folio)) {
+      // Its other pages are met again, one by one.
+      stat.nr_scanned -= nr_isolated - 1;
+    }
     if (swap !== 'added') {
       return keepFolio(folio, swap === 'activate', true);
     }
@@ -292,22 +338,22 @@ function* shrinkIsolatedFolio(
       return keepFolio(folio, false, true);
     }
     const written = yield* pageout(folio);
-    if (written !== 'success') {
+    if (written === 'keep' || written === 'activate') {
       return keepFolio(folio, written === 'activate', true);
     }
-    if (folio_test_writeback(folio)) {
-      // On a disk: it is done as soon as we do not look any more.
-      endSwapWrite(folio);
-      return keepFolio(folio, false, false);
-    }
-    if (folio_test_dirty(folio)) {
-      return keepFolio(folio, false, false);
-    }
-    if (!folio_trylock(folio)) {
-      return keepFolio(folio, false, false);
-    }
-    if (folio_test_dirty(folio) || folio_test_writeback(folio)) {
-      return keepFolio(folio, false, true);
+    if (written === 'success') {
+      stat.nr_pageout += folio_nr_pages(folio);
+      if (folio_test_writeback(folio)) {
+        // On a disk: it is done as soon as we do not look any more.
+        endSwapWrite(folio);
+        return keepFolio(folio, false, false);
+      }
+      if (folio_test_dirty(folio) || !folio_trylock(folio)) {
+        return keepFolio(folio, false, false);
+      }
+      if (folio_test_dirty(folio) || folio_test_writeback(folio)) {
+        return keepFolio(folio, false, true);
+      }
     }
   }
   if (folio_test_anon(folio) && !folio_test_swapbacked(folio)) {
@@ -329,26 +375,10 @@ function* shrinkIsolatedFolio(
 }
 
 /** What shrink_folio_list() came to. */
-export interface shrink_result {
+export interface shrink_result extends Readonly<reclaim_stat> {
   readonly nr_reclaimed: number;
-  /** struct reclaim_stat. */
-  readonly nr_unqueued_dirty: number;
-  readonly nr_pageout: number;
   /** Folios that stay, isolated still. */
   readonly kept: folio[];
-}
-
-/** Dirty and in nobody's hands: left to the flusher threads (folio_check_dirty_writeback()). */
-function isUnqueuedDirty(folio: folio): boolean {
-  if (!folio_is_file_lru(folio) || (folio_test_anon(folio) && !folio_test_swapbacked(folio))) {
-    return false;
-  }
-  return folio_test_dirty(folio) && !folio_test_writeback(folio);
-}
-
-/** Reclaiming this folio means writing it to swap. */
-function needsPageout(folio: folio): boolean {
-  return folio_test_swapbacked(folio) && (folio_test_dirty(folio) || !folio_test_swapcache(folio));
 }
 
 /** mm/vmscan.c: shrink_folio_list() v6.18: reclaims isolated folios, the last of the list first. */
@@ -358,24 +388,20 @@ export function* shrink_folio_list(
 ): K<shrink_result> {
   const folio_list = [...folios];
   const kept: folio[] = [];
+  const stat: reclaim_stat = { nr_scanned: 0, nr_unqueued_dirty: 0, nr_pageout: 0 };
   let nr_reclaimed = 0;
-  let nr_unqueued_dirty = 0;
-  let nr_pageout = 0;
   for (;;) {
     const folio = folio_list.pop();
     if (folio === undefined) {
       break;
     }
-    nr_unqueued_dirty += isUnqueuedDirty(folio) ? folio_nr_pages(folio) : 0;
-    const write = needsPageout(folio);
-    const nr = yield* shrinkIsolatedFolio(folio, folio_list, ignore_references);
+    const nr = yield* shrinkIsolatedFolio(folio, folio_list, ignore_references, stat);
     if (nr === 0) {
       kept.push(folio);
     }
     nr_reclaimed += nr;
-    nr_pageout += write ? nr : 0;
   }
-  return { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept };
+  return { ...stat, nr_reclaimed, kept };
 }
 
 /**

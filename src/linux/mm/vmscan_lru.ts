@@ -15,6 +15,7 @@ import type { K } from '../../sim/wait.ts';
 import { current } from '../kernel/current.ts';
 import { memory_manager } from '../kernel.ts';
 import { type folio, mem_map } from '../mm_types.ts';
+import { compact_gap, compaction_suitable } from './compaction.ts';
 import { folio_unqueue_deferred_split } from './deferred_split.ts';
 import { flushForReclaim } from './flusher.ts';
 import { folio_nr_pages, folio_order } from './large_folio.ts';
@@ -43,7 +44,7 @@ import { folio_referenced } from './rmap.ts';
 import { shrink_slab } from './shrinker.ts';
 import { folio_putback_lru, lru_add_drain } from './swap.ts';
 import { folio_is_file_lru, lruvec_add_folio, lruvec_del_folio } from './swap_lru.ts';
-import { get_nr_swap_pages, swap_info } from './swapfile.ts';
+import { get_nr_swap_pages, SWP_WRITEOK, swap_info } from './swapfile.ts';
 import { shrink_folio_list, type shrink_result } from './vmscan.ts';
 import {
   trace_mm_vmscan_direct_reclaim_begin,
@@ -75,6 +76,9 @@ export interface scan_control {
   may_deactivate: number;
   force_deactivate: boolean;
   skipped_deactivate: boolean;
+  memcg_full_walk: boolean;
+  anon_cost: number;
+  file_cost: number;
   cache_trim_mode: boolean;
   no_cache_trim_mode: boolean;
   cache_trim_mode_failed: boolean;
@@ -92,6 +96,9 @@ export function scanControl(kswapd: boolean, order: number, nr_to_reclaim: numbe
     may_deactivate: 0,
     force_deactivate: false,
     skipped_deactivate: false,
+    memcg_full_walk: false,
+    anon_cost: 0,
+    file_cost: 0,
     cache_trim_mode: false,
     no_cache_trim_mode: false,
     cache_trim_mode_failed: false,
@@ -111,8 +118,8 @@ const is_active_lru = (lru: number): boolean => lru === LRU_ACTIVE_ANON || lru =
 
 /** mm/vmscan.c: can_reclaim_anon_pages() v6.18: there is swap space left. */
 const can_reclaim_anon_pages = (): boolean => get_nr_swap_pages() > 0;
-/** mm/vmscan.c: can_age_anon_pages() v6.18: there is swap at all. */
-const can_age_anon_pages = (): boolean => swap_info() !== null;
+/** mm/vmscan.c: can_age_anon_pages() v6.18: there is swap at all (total_swap_pages: not while swapoff empties it). */
+const can_age_anon_pages = (): boolean => ((swap_info()?.flags ?? 0) & SWP_WRITEOK) !== 0;
 
 /** mm/vmscan.c: zone_reclaimable_pages() v6.18. */
 export function zone_reclaimable_pages(): number {
@@ -154,6 +161,8 @@ function lru_note_cost(file: boolean, nr_io: number, nr_rotated: number): void {
 
 /** mm/vmscan.c: prepare_scan_control() v6.18: no refaults are counted, so list sizes alone decide. */
 function prepare_scan_control(sc: scan_control): void {
+  sc.anon_cost = NODE_DATA().anon_cost;
+  sc.file_cost = NODE_DATA().file_cost;
   if (sc.force_deactivate) {
     sc.may_deactivate = DEACTIVATE_ANON | DEACTIVATE_FILE;
   } else {
@@ -175,7 +184,6 @@ function prepare_scan_control(sc: scan_control): void {
 
 /** mm/vmscan.c: get_scan_count() and calculate_pressure_balance() v6.18: how much of each list is scanned. */
 function get_scan_count(sc: scan_control): number[] {
-  const node = NODE_DATA();
   const fraction = { anon: 1, file: 1, of: 1 };
   if (!can_reclaim_anon_pages()) {
     fraction.anon = 0;
@@ -186,9 +194,9 @@ function get_scan_count(sc: scan_control): number[] {
   } else if (sc.cache_trim_mode) {
     fraction.anon = 0;
   } else {
-    const cost = node.anon_cost + node.file_cost;
-    const anon_cost = cost + node.anon_cost;
-    const file_cost = cost + node.file_cost;
+    const cost = sc.anon_cost + sc.file_cost;
+    const anon_cost = cost + sc.anon_cost;
+    const file_cost = cost + sc.file_cost;
     const total = anon_cost + file_cost;
     fraction.anon = Math.floor((SWAPPINESS * (total + 1)) / (anon_cost + 1));
     fraction.file = Math.floor(((MAX_SWAPPINESS - SWAPPINESS) * (total + 1)) / (file_cost + 1));
@@ -288,7 +296,7 @@ function too_many_isolated(file: boolean, sc: scan_control): boolean {
 function* shrinkPages(folios: readonly folio[]): K<shrink_result> {
   const own = memory_manager().page_reclaim;
   if (own !== undefined) {
-    return yield* own.shrink_page_list(folios);
+    return { nr_scanned: folios.length, ...(yield* own.shrink_page_list(folios)) };
   }
   return yield* shrink_folio_list(folios, false);
 }
@@ -321,13 +329,13 @@ export function* shrink_inactive_list(
   // Oldest first.
   const result = yield* shrinkPages([...folios].reverse());
   const { nr_reclaimed, nr_unqueued_dirty, nr_pageout, kept } = result;
+  sc.nr_scanned += result.nr_scanned;
   move_folios_to_lru(kept);
   mod_isolated(file, -nr_taken);
   lru_note_cost(file, nr_pageout, nr_scanned - nr_reclaimed);
   if (nr_unqueued_dirty === nr_taken) {
     yield* flushForReclaim();
   }
-  sc.nr_scanned += nr_scanned;
   trace_mm_vmscan_lru_shrink_inactive({
     file: file ? 1 : 0,
     nr_scanned,
@@ -346,6 +354,7 @@ export function* shrink_active_list(nr_to_scan: number, sc: scan_control, lru: n
   const { folios, nr_taken } = isolate_lru_folios(nr_to_scan, lru);
   const active: folio[] = [];
   const inactive: folio[] = [];
+  let nr_rotated = 0;
   for (const folio of folios) {
     if (!folio_evictable(folio)) {
       folio_putback_lru(folio);
@@ -353,6 +362,7 @@ export function* shrink_active_list(nr_to_scan: number, sc: scan_control, lru: n
     }
     const refs = yield* pageReferenced(folio);
     if (refs.count !== 0 && (refs.vm_flags & VM_EXEC) !== 0 && folio_is_file_lru(folio)) {
+      nr_rotated = nr_rotated + folio_nr_pages(folio);
       active.push(folio);
       continue;
     }
@@ -364,7 +374,7 @@ export function* shrink_active_list(nr_to_scan: number, sc: scan_control, lru: n
   const nr_deactivated = move_folios_to_lru(inactive);
   const file = is_file_lru(lru);
   mod_isolated(file, -nr_taken);
-  lru_note_cost(file, 0, nr_active);
+  lru_note_cost(file, 0, nr_rotated);
   trace_mm_vmscan_lru_shrink_active({
     file: file ? 1 : 0,
     nr_taken,
@@ -451,14 +461,15 @@ function should_continue_reclaim(nr_reclaimed: number, sc: scan_control): boolea
   if (!compacting || nr_reclaimed === 0) {
     return false;
   }
-  const gap = 2 << sc.order;
   const mark = NODE_DATA().watermark_min;
-  const free = nr_free_pages();
-  if (zone_watermark_ok(sc.order, mark, free) || free > mark + gap) {
+  if (zone_watermark_ok(sc.order, mark, nr_free_pages())) {
+    return false;
+  }
+  if (compaction_suitable(sc.order, mark)) {
     return false;
   }
   const anon = can_reclaim_anon_pages() ? lru_size(LRU_INACTIVE_ANON) : 0;
-  return lru_size(LRU_INACTIVE_FILE) + anon > gap;
+  return lru_size(LRU_INACTIVE_FILE) + anon > compact_gap(sc.order);
 }
 
 /** mm/vmscan.c: shrink_node() v6.18. */
@@ -489,16 +500,22 @@ export function* kswapd_age_node(sc: scan_control): K {
   }
 }
 
+/** mm/vmscan.c: compaction_ready() v6.18: a large block is there, or enough is free to make one. */
+function compaction_ready(order: number): boolean {
+  const { watermark_min, watermark_high } = NODE_DATA();
+  return (
+    zone_watermark_ok(order, watermark_min, nr_free_pages()) ||
+    compaction_suitable(order, watermark_high)
+  );
+}
+
 /** mm/vmscan.c: do_try_to_free_pages() and shrink_zones() v6.18. Pages reclaimed. */
 function* do_try_to_free_pages(sc: scan_control): K<number> {
   for (;;) {
     while (sc.priority >= 0) {
       sc.nr_scanned = 0;
       // shrink_zones(): a large block needs compaction, once enough is free for that.
-      if (
-        sc.order > PAGE_ALLOC_COSTLY_ORDER &&
-        nr_free_pages() > NODE_DATA().watermark_high + (2 << sc.order)
-      ) {
+      if (sc.order > PAGE_ALLOC_COSTLY_ORDER && compaction_ready(sc.order)) {
         return sc.nr_reclaimed > 0 ? sc.nr_reclaimed : 1;
       }
       yield* shrink_node(sc);
@@ -507,11 +524,20 @@ function* do_try_to_free_pages(sc: scan_control): K<number> {
       }
       sc.priority -= 1;
     }
-    if (sc.nr_reclaimed > 0 || !sc.skipped_deactivate) {
+    if (sc.nr_reclaimed > 0) {
       return sc.nr_reclaimed;
     }
-    // The lists' ratio protected active pages: without that protection before anybody is killed.
     sc.priority = DEF_PRIORITY;
+    if (!sc.memcg_full_walk) {
+      // Linux walks only a part of the cgroups at first. The second walk is there without any cgroup, too, and finds
+      // entries old that the first one found used.
+      sc.memcg_full_walk = true;
+      continue;
+    }
+    if (!sc.skipped_deactivate) {
+      return 0;
+    }
+    // The lists' ratio protected active pages: without that protection before anybody is killed.
     sc.force_deactivate = true;
     sc.skipped_deactivate = false;
   }
