@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   type ComparedRun,
@@ -129,4 +130,19 @@ test('the tables name every kernel that ran and every one that did not', () => {
   const lines = compareTables(compare(`${star}A: mseal(p, 1p, 0)\n`, ['v2.6.34', 'v6.18']));
   expect(lines.filter((line) => line.startsWith('v6.18'))).toHaveLength(2);
   expect(lines.filter((line) => line.startsWith('v2.6.34: not run'))).toHaveLength(1);
+});
+
+/** Objects of one kind at the end of a shipped scenario, by kernel. */
+function objectsIn(file: string, name: string, kernels: readonly string[]): readonly number[] {
+  const text = readFileSync(`scenarios/seeds/${file}`, 'utf8');
+  return compare(text, kernels).map(
+    (run) => run.costs?.objects.find((object) => object.name === name)?.count ?? -1,
+  );
+}
+
+test('the numbers of the discussions come out: 66 links of ten generations alive, 31 of thirty that exited', () => {
+  const kernels = ['v2.6.34', 'v3.7-limit', 'v6.18', 'root-only'];
+  expect(objectsIn('fork-chain.mm', 'anon_vma_chain', kernels)).toEqual([66, 51, 66, 11]);
+  expect(objectsIn('fork-chain.mm', 'anon_vma', kernels)).toEqual([11, 6, 11, 1]);
+  expect(objectsIn('serial-forks.mm', 'anon_vma_chain', kernels)).toEqual([31, 6, 3, 1]);
 });
