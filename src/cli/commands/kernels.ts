@@ -36,13 +36,12 @@ export const kernelsCommand: CommandModule<object, Arguments> = {
         });
         continue;
       }
-      process.stdout.write(
-        `${kernel.name.padEnd(16)} ${kernel.anon_rmap.name.padEnd(16)} ${kernel.title}\n`,
-      );
+      process.stdout.write(`${kernel.name.padEnd(16)} ${kernel.title}\n`);
       if (!args.verbose) continue;
+      process.stdout.write(`    mechanism: ${kernel.anon_rmap.name}\n`);
       process.stdout.write('    features:\n');
       for (const feature of features) {
-        process.stdout.write(`      ${feature.padEnd(16)} ${featureDocs[feature]}\n`);
+        process.stdout.write(`      ${feature.padEnd(24)} ${featureDocs[feature]}\n`);
       }
       process.stdout.write('    lock order:\n');
       for (const lock of kernel.lock_tree) {

@@ -151,7 +151,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     lock_tree: lock_tree_2_6_34,
   },
   'v3.0': {
-    title: 'a mutex in the root, reference counts',
+    title: 'anon_vma_chain on lists: a mutex in the root, reference counts',
     features: since_3_0,
     anon_rmap: anon_vma_mutex_ops,
     mm: classic_mm,
@@ -160,7 +160,7 @@ export const avc_list_kernels: Readonly<Record<string, preset>> = {
     lock_tree: lock_tree_3_0,
   },
   'v3.6': {
-    title: 'the last with lists: mremap() keeps source before destination',
+    title: 'anon_vma_chain on lists, the last: mremap() keeps source before destination',
     features: [...since_3_0, 'restore_under_ptl', 'moveto_tail', 'madv_dontdump'],
     anon_rmap: anon_vma_mutex_ops,
     mm: classic_mm,

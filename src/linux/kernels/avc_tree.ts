@@ -155,7 +155,7 @@ export const avc_tree_kernels: Readonly<Record<string, preset>> = {
   'v5.19': {
     ...common,
     mm: exclusive_mm,
-    title: 'the same, with its double reuse (CVE-2022-42703)',
+    title: 'anon_vmas of the dead are reused by degree, one of them twice (CVE-2022-42703)',
     features: v5_19,
     words: lock,
     object_bytes: { anon_vma: 88, anon_vma_chain: 64, vm_area_struct: 200, page: 64 },
