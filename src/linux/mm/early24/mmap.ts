@@ -325,9 +325,6 @@ export function get_unmapped_area(mm: mm_struct, hint: number, len: number): num
 
 /** What do_mmap_pgoff() asks before it looks for a place. 0 or a negative errno. */
 function checkFile(file: file, prot: number, flags: number): number {
-  if (!can_mmap_file(file)) {
-    return -ENODEV;
-  }
   switch (flags & MAP_TYPE) {
     case MAP_SHARED:
       if ((prot & PROT_WRITE) !== 0 && (file.f_mode & FMODE_WRITE) === 0) {
@@ -403,6 +400,9 @@ export function* do_mmap_pgoff(
   pgoff: number,
 ): K<number> {
   const mm = current_mm();
+  if (file !== null && !can_mmap_file(file)) {
+    return -ENODEV;
+  }
   const len = PAGE_ALIGN(length);
   if (len === 0) {
     // Nothing asked, nothing refused.

@@ -1,5 +1,5 @@
 /**
- * lib/prio_tree.c v2.6.7: radix priority search trees (Rajesh Venkatasubramanian, after McCreight). A node has a radix
+ * mm/prio_tree.c v2.6.7: radix priority search trees (Rajesh Venkatasubramanian, after McCreight). A node has a radix
  * index, which says where below a node it hangs, and a heap index, of which no node has less than one below it: all nodes
  * that overlap an interval are found without a look at most others.
  *
@@ -12,7 +12,8 @@ import { read_heap, write_heap } from '../../../sim/cpu.ts';
 const RIGHT = 1;
 const PARENT = 2;
 const INDEX_BITS = 1;
-const BITS_PER_LONG = 64;
+/** iter->mask = ULONG_MAX: below a node that all bits of both indexes have led to. */
+const ALL_BITS = Number.POSITIVE_INFINITY;
 
 /** get_index(): the radix index and the heap index of the node at a word address. */
 export type index_of = (node: number) => readonly [radix: number, heap: number];
@@ -132,7 +133,7 @@ export function prio_tree_insert(root: number, node: number, index: index_of): n
     cur = child;
     mask /= 2;
     if (mask < 1) {
-      mask = 2 ** (BITS_PER_LONG - 1);
+      mask = 2 ** (indexBits(root) - 1);
       sized = true;
     }
   }
@@ -192,9 +193,12 @@ function descend(iter: prio_tree_iter, child: number): boolean {
   iter.mask /= 2;
   if (iter.mask >= 1) {
     iter.size_level += iter.size_level > 0 ? 1 : 0;
+  } else if (iter.size_level > 0) {
+    iter.size_level++;
+    iter.mask = ALL_BITS;
   } else {
     iter.size_level = 1;
-    iter.mask = 2 ** (BITS_PER_LONG - 1);
+    iter.mask = 2 ** (indexBits(iter.root) - 1);
   }
   return true;
 }
@@ -220,7 +224,7 @@ function goRight(iter: prio_tree_iter): boolean {
 /** prio_tree_parent(). */
 function goUp(iter: prio_tree_iter): void {
   iter.cur = read_heap(iter.cur + PARENT);
-  iter.mask = iter.mask === 2 ** (BITS_PER_LONG - 1) ? 1 : iter.mask * 2;
+  iter.mask = iter.mask === ALL_BITS || iter.size_level === 1 ? 1 : iter.mask * 2;
   if (iter.size_level > 0) {
     iter.size_level--;
   }
