@@ -169,9 +169,8 @@ const nothing = { costs: null, steps: 0, operations: 0, findings: [], failed: 0 
 function finished(session: Session, at: number | null): ComparedRun {
   const { kernel, machine } = session;
   if (session.mistakes > 0) {
-    const errors = session.takeOutput().filter(({ role }) => role === 'error');
-    const refused = errors.map((line) => line.text).join('\n');
-    return { ...nothing, kernel, at, refused };
+    // The last one is what a script ends at.
+    return { ...nothing, kernel, at, refused: session.lastMistake };
   }
   return {
     kernel,

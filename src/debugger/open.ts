@@ -121,7 +121,11 @@ function report(machine: Machine): void {
  * ScheduleError for a schedule of another scenario or kernel. */
 export function openSession(text: string, options: OpenOptions): Session | OpenFailure {
   const params = options.params ?? new Map();
-  const { scenario, errors } = loadScenario(text, { file: options.file, params });
+  const { scenario, errors } = loadScenario(text, {
+    file: options.file,
+    params,
+    kernels: kernelNames(),
+  });
   if (errors.length > 0) return { errors };
   refuseUnknownParams(scenario, params);
   const kernel = options.kernel ?? scenario.header.kernels?.kernels[0]?.text ?? DEFAULT_KERNEL;

@@ -9,6 +9,7 @@
 import { KernelError } from '../linux/kernels.ts';
 import type { Command, Expect, Expr, Print } from '../scenario/ast.ts';
 import { formatScenarioError, ScenarioError } from '../scenario/errors.ts';
+import { printExpr } from '../scenario/print.ts';
 import type { ScenarioRun } from '../scenario/run.ts';
 import { didYouMean } from '../scenario/suggest.ts';
 import { eventAt } from '../sim/event.ts';
@@ -71,6 +72,7 @@ export class Session extends SessionViews implements SessionView {
   #failed: number[] = [];
   /** Commands and statements that mean nothing here: faults of what the user wrote. */
   mistakes = 0;
+  lastMistake = '';
   /** `FILE:LINE: ` while a statement of the scenario is carried out. */
   #origin = '';
   #output: OutputLine[] = [];
@@ -187,7 +189,8 @@ export class Session extends SessionViews implements SessionView {
 
   #mistake(text: string): void {
     this.mistakes++;
-    this.print(`${this.#origin}${text}`, 'error');
+    this.lastMistake = `${this.#origin}${text}`;
+    this.print(this.lastMistake, 'error');
   }
 
   /** Reads `commands` bodies line by line until `end`. */
@@ -454,10 +457,11 @@ export class Session extends SessionViews implements SessionView {
     );
   }
 
-  /** The text of an expression as the scenario has it. */
+  /** The text of an expression as the scenario has it, with the numbers of a `repeat` in its names. */
   sourceText(expr: Expr): string {
     const { offset, length } = expr.span;
-    return this.run.scenario.source.text.slice(offset, offset + length);
+    const text = this.run.scenario.source.text.slice(offset, offset + length);
+    return text.includes('{') ? printExpr(expr) : text;
   }
 
   /** A debugger command in a script: verbs would run the script inside itself and are refused. */

@@ -341,7 +341,7 @@ export function nameEnd(text: string, at: number, end: number): number {
   }
 }
 
-/** What may stand between the braces of a name: numbers, names, + - * and /. */
+/** What may stand between the braces of a name: numbers, names, + - * / and parentheses. */
 function isNumberPart(code: number): boolean {
-  return isNamePart(code) || code === 0x2a || code === 0x2b || code === 0x2d || code === 0x2f;
+  return isNamePart(code) || '+-*/()'.includes(String.fromCharCode(code));
 }

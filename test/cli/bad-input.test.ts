@@ -30,6 +30,7 @@ const scenarios: Readonly<Record<string, readonly [text: string, error: string]>
   'command-location': [`${first}break no_such_function`, '2: '],
   'command-word': [`${first}explore`, '2: undefined command: explore'],
   'command-argument': [`${first}x`, '2: give a process and an address'],
+  'unknown-kernel': [`kernels v6.18 v2.6.99\n${first}`, '1:15: error: no kernel named v2.6.99'],
   'no-scenario': ['hello world', '1:1: error: unexpected hello'],
 };
 

@@ -38,12 +38,20 @@ describe('repeat', () => {
     const chain = 'HEAD\nA: C0 = fork()\nrepeat i = 1..2 {\n  C{i-1}: C{i} = fork()\n}';
     expect(written(chain)).toEqual(['A: C0 = fork()', 'C0: C1 = fork()', 'C1: C2 = fork()']);
     const tree = 'HEAD\nA: C1 = fork()\nrepeat i = 2..5 {\n  C{i/2}: C{i} = fork()\n}';
+    const fromZero = 'HEAD\nA: C0 = fork()\nrepeat i = 1..4 {\n  C{(i-1)/2}: C{i} = fork()\n}';
     expect(written(tree)).toEqual([
       'A: C1 = fork()',
       'C1: C2 = fork()',
       'C1: C3 = fork()',
       'C2: C4 = fork()',
       'C2: C5 = fork()',
+    ]);
+    expect(written(fromZero)).toEqual([
+      'A: C0 = fork()',
+      'C0: C1 = fork()',
+      'C0: C2 = fork()',
+      'C1: C3 = fork()',
+      'C1: C4 = fork()',
     ]);
   });
 

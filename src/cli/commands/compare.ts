@@ -58,16 +58,16 @@ export const compareCommand: CommandModule<object, CompareArguments> = {
         describe: `with --sweep, what to draw (default: ${DEFAULT_METRICS.join(', ')})`,
       })
       .option('csv', { type: 'boolean', default: false, describe: 'one line a run, all numbers' })
-      .example('$0 compare scenarios/seeds/fork-star.mm', 'a table over its kernels')
-      .example(
-        '$0 compare FILE --kernels v2.6.34,v6.18 --sweep N=1..256',
-        'growth curves',
-      ) as never,
+      .example('$0 compare scenarios/seeds/fork-chain.mm', 'a table over its kernels')
+      .example('$0 compare FILE --sweep N=1..256', 'growth curves over a parameter of it') as never,
   handler: compareHandler,
 };
 
 async function compareHandler(args: ArgumentsCamelCase<CompareArguments>): Promise<void> {
   const sweep = sweepOf(args);
+  if (args.metric !== undefined && sweep === null) {
+    throw new UsageError('--metric chooses what --sweep draws, and there is no --sweep');
+  }
   const names = namesOf(args.metric) ?? DEFAULT_METRICS;
   for (const name of names) {
     if (metricNamed(name) !== undefined) continue;
@@ -79,7 +79,11 @@ async function compareHandler(args: ArgumentsCamelCase<CompareArguments>): Promi
   doing.file = args.file;
   const text = readScenarioText(args.file);
   const params = paramsOf(args.param);
-  const { scenario, errors } = loadScenario(text, { file: args.file, params });
+  const { scenario, errors } = loadScenario(text, {
+    file: args.file,
+    params,
+    kernels: kernelNames(),
+  });
   if (errors.length > 0) {
     for (const error of errors) {
       if (args.json) writeJson({ type: 'error', ...error, message: error.message });

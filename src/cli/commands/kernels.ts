@@ -1,5 +1,6 @@
 /** `rmapdbg kernels`: the presets. */
 import type { CommandModule } from 'yargs';
+import { eraClass } from '../../debugger/inspect/lock-names.ts';
 import { featureDocs, kernelNames, selectKernel } from '../../linux/kernels.ts';
 import { withOutput } from '../options.ts';
 import { writeJson } from '../output.ts';
@@ -39,13 +40,13 @@ export const kernelsCommand: CommandModule<object, Arguments> = {
       process.stdout.write(`${kernel.name.padEnd(16)} ${kernel.title}\n`);
       if (!args.verbose) continue;
       process.stdout.write(`    mechanism: ${kernel.anon_rmap.name}\n`);
-      process.stdout.write('    features:\n');
+      if (features.length > 0) process.stdout.write('    features:\n');
       for (const feature of features) {
         process.stdout.write(`      ${feature.padEnd(24)} ${featureDocs[feature]}\n`);
       }
       process.stdout.write('    lock order:\n');
       for (const lock of kernel.lock_tree) {
-        process.stdout.write(`      ${'  '.repeat(lock.depth)}${lock.cls}\n`);
+        process.stdout.write(`      ${'  '.repeat(lock.depth)}${eraClass(lock.cls, kernel)}\n`);
       }
     }
   },

@@ -2,6 +2,7 @@
  * What a lock word is called. The held stacks and the lock events carry the word address of a lock;
  * its lockdep class is the struct and field that contain it.
  */
+import type { kernel } from '../../linux/kernel.ts';
 import { vm_area_cachep } from '../../linux/mm_types.ts';
 import { type Obj, ownerOf, structOf } from '../../sim/struct.ts';
 import type { LockView } from '../view.ts';
@@ -19,9 +20,9 @@ export function lockClass(lock: number): string {
   return eraClass(`${structOf(owner.object)?.name ?? '?'}.${owner.field.name}`);
 }
 
-/** What the people of the running kernel's time called a lock class or a wait: `mm_struct.mmap_sem`, `page lock`. */
-export function eraClass(name: string): string {
-  const { words } = kernelNow();
+/** What the people of a kernel's time, of the running one's, called a lock class or a wait: `mm_struct.mmap_sem`, `page lock`. */
+export function eraClass(name: string, of: Partial<kernel> = kernelNow()): string {
+  const { words } = of;
   if (words === undefined) return name;
   return name
     .replace('.mmap_lock', `.${words.mmap_lock}`)

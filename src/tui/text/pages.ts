@@ -143,7 +143,8 @@ function byText({ by }: PageRowView): string {
 }
 
 function objectText(each: PageRowView): string {
-  if (each.mapping === null) return each.mappingText;
+  // `anonmm@1c00#19`, which nothing opens, in the width of `#19`.
+  if (each.mapping === null) return each.mappingText.replace(/^\w+@[0-9a-f]+(?=#)/, '');
   if (each.kind === 'anon' || each.kind === 'ksm') return shortName(each.mapping);
   return each.mappingText.replace(/^file /, '').replace(/^.*\//, '');
 }
