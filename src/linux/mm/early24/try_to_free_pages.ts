@@ -75,6 +75,12 @@ function* refill_inactive(): K {
       priority = priority - 1;
     }
   }
+  while (yield* refill_inactive_scan(0, true)) {
+    count = count - 1;
+    if (count <= 0) {
+      return;
+    }
+  }
 }
 
 /** mm/vmscan.c: do_try_to_free_pages() v2.4.0. Pages freed. */

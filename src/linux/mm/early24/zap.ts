@@ -11,7 +11,7 @@ import { BUG_ON } from '../../lib/bug.ts';
 import type { address_space, inode, mm_struct, page, vm_area_struct } from '../../mm_types.ts';
 import { is_cow_mapping, PAGE_SIZE, VM_SHARED } from '../mm.ts';
 import { folio_get } from '../page_alloc.ts';
-import { folio_test_anon } from '../page-flags.ts';
+import { folio_set, folio_test_anon, folio_test_swapcache, PG_dirty } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   mm_find_pmd,
@@ -198,7 +198,10 @@ function* free_pte(pte: pte_t): K {
   if (PageReserved(page)) {
     return;
   }
-  if (pte_dirty(pte) && !folio_test_anon(page) && page.mapping !== 0) {
+  // Of the swap cache, too, whose pages have a mapping in 2.4.0; a private page has none otherwise.
+  if (pte_dirty(pte) && folio_test_swapcache(page)) {
+    folio_set(page, PG_dirty);
+  } else if (pte_dirty(pte) && !folio_test_anon(page) && page.mapping !== 0) {
     folio_mark_dirty(page);
   }
   yield* free_page_and_swap_cache(page);
