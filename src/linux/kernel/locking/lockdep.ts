@@ -2,7 +2,7 @@
  * kernel/locking/lockdep.c: the held-lock stack of each task, and the lock events.
  *
  * Only the bookkeeping is here (what is held, in which mode, in which order); judges and views read
- * it. Fidelity: custom; chains and class keys are derived from the held stacks by src/check.
+ * it. Fidelity: custom; no order of classes is learnt or judged.
  */
 import { read_heap, write_heap } from '../../../sim/cpu.ts';
 import { reportFinding } from '../../../sim/finding.ts';
