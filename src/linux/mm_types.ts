@@ -386,6 +386,8 @@ export interface signal_struct extends Obj {
   notify_count: number;
   /** 1: killed for its memory (oom_mm is set in Linux): may use half of the reserve. */
   oom_victim: number;
+  /** 1: in swapoff, which needs the memory: the first to be killed. */
+  oom_flag_origin: number;
 }
 
 export const signal_cachep = struct<signal_struct>('signal_struct', {
@@ -398,6 +400,7 @@ export const signal_cachep = struct<signal_struct>('signal_struct', {
   group_exec_task: 'p',
   notify_count: 'n',
   oom_victim: 'n',
+  oom_flag_origin: 'n',
 });
 
 /** A callback waiting for a grace period: struct rcu_head, with what it is embedded in. */

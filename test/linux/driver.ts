@@ -10,6 +10,7 @@ export interface TestOptions {
   readonly swapPages?: number;
   readonly recording?: boolean;
   readonly maxMapCount?: number;
+  readonly swapOnDisk?: boolean;
 }
 
 export function bootTest(options: TestOptions = {}): Machine {
@@ -17,6 +18,7 @@ export function bootTest(options: TestOptions = {}): Machine {
     kernel: selectKernel('v6.18'),
     memoryPages: options.memoryPages ?? 4096,
     swapPages: options.swapPages ?? 256,
+    swapOnDisk: options.swapOnDisk ?? false,
     recording: options.recording ?? true,
     ...(options.maxMapCount === undefined ? {} : { maxMapCount: options.maxMapCount }),
   });

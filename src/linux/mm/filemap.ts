@@ -9,6 +9,7 @@
 import type { K } from '../../sim/wait.ts';
 import { fput } from '../fs/file_table.ts';
 import { down_read, up_read } from '../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { rcu_read_lock, rcu_read_unlock } from '../kernel/rcu.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { address_space, file, folio, inode, mm_struct } from '../mm_types.ts';
@@ -16,7 +17,7 @@ import { alloc_pages } from './alloc_pages.ts';
 import { maybe_unlock_mmap_for_io } from './fault_lock.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
-import { PAGE_SIZE, VM_EXEC, VM_RAND_READ, VM_SEQ_READ, vma_pages } from './mm.ts';
+import { PAGE_SIZE, VM_EXEC, VM_LOCKED, VM_RAND_READ, VM_SEQ_READ, vma_pages } from './mm.ts';
 import { add_mm_counter, mm_counter_file } from './mm_counter.ts';
 import { folio_ref_sub, folio_try_get, page_folio } from './page_alloc.ts';
 import {
@@ -44,12 +45,16 @@ import {
   pmdp_get,
   pte_none,
   pte_offset_map_lock,
+  pte_unmap,
   pte_unmap_unlock,
+  pteOffsetMapRcu,
   ptep_get,
+  ptlock_ptr,
 } from './pgtable.ts';
 import { set_pte_range } from './set_pte_range.ts';
 import { folio_put } from './swap.ts';
 import {
+  FAULT_FLAG_ORIG_PTE_VALID,
   FAULT_FLAG_RETRY_NOWAIT,
   VM_FAULT_LOCKED,
   VM_FAULT_MAJOR,
@@ -88,7 +93,7 @@ function* do_sync_mmap_readahead(vmf: vm_fault): K<file | null> {
   const ra_pages = (mapping.host as inode).i_ra_pages;
   const pgoff = vmf.pgoff;
   const vm_flags = vma.vm_flags;
-  if ((vm_flags & (VM_RAND_READ | VM_EXEC)) === VM_RAND_READ) {
+  if ((vm_flags & (VM_RAND_READ | VM_EXEC)) === VM_RAND_READ || ra_pages === 0) {
     return null;
   }
   let start = Math.max(0, pgoff - Math.floor(ra_pages / 2));
@@ -169,6 +174,33 @@ function* lock_folio_maybe_drop_mmap(
   return { locked: true, fpin };
 }
 
+/**
+ * mm/filemap.c: filemap_fault_recheck_pte_none() v6.18: a page that is mlocked may be mapped by now: 0, or
+ * VM_FAULT_NOPAGE. For a moment an entry can look empty that is being changed: the ptl tells.
+ */
+function* filemap_fault_recheck_pte_none(vmf: vm_fault): K<number> {
+  if ((vmf.vma.vm_flags & VM_LOCKED) === 0 || (vmf.flags & FAULT_FLAG_ORIG_PTE_VALID) === 0) {
+    return 0;
+  }
+  const ptep = pteOffsetMapRcu(vmf.pmd, vmf.address);
+  if (ptep === 0) {
+    return VM_FAULT_NOPAGE;
+  }
+  let ret = 0;
+  if (!pte_none(ptep_get(ptep))) {
+    ret = VM_FAULT_NOPAGE;
+  } else {
+    const ptl = ptlock_ptr(ptep);
+    yield* spin_lock(ptl);
+    if (!pte_none(ptep_get(ptep))) {
+      ret = VM_FAULT_NOPAGE;
+    }
+    spin_unlock(ptl);
+  }
+  pte_unmap();
+  return ret;
+}
+
 /** The end of a fault that has dropped its lock, or must not wait: VM_FAULT_RETRY and what it was so far. */
 function outRetry(mapping: address_space, locked: boolean, fpin: file | null, ret: number): number {
   if (locked) {
@@ -198,6 +230,10 @@ export function* filemap_fault(vmf: vm_fault): K<number> {
   }
   let folio = filemap_get_folio(mapping, index);
   if (folio === null) {
+    ret = yield* filemap_fault_recheck_pte_none(vmf);
+    if (ret !== 0) {
+      return ret;
+    }
     ret = VM_FAULT_MAJOR;
     fpin = yield* do_sync_mmap_readahead(vmf);
   } else if (!folio_test_uptodate(folio)) {

@@ -4,7 +4,17 @@
  */
 
 import type { K } from '../../sim/wait.ts';
-import { EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EINVAL, EMLINK, ENOMEM } from '../errno.ts';
+import {
+  EAGAIN,
+  EBUSY,
+  EEXIST,
+  EFAULT,
+  EHWPOISON,
+  EINTR,
+  EINVAL,
+  EMLINK,
+  ENOMEM,
+} from '../errno.ts';
 import { current, current_mm } from '../kernel/current.ts';
 import { VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
 import type { mm_struct, page, vm_area_struct } from '../mm_types.ts';
@@ -71,6 +81,7 @@ import {
   FAULT_FLAG_TRIED,
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
+  VM_FAULT_COMPLETED,
   VM_FAULT_ERROR,
   VM_FAULT_HWPOISON,
   VM_FAULT_OOM,
@@ -187,7 +198,7 @@ function* follow_page_mask(vma: vm_area_struct, address: number, flags: number):
 }
 
 /**
- * mm/gup.c: faultin_page() v6.18. 0, or a negative errno; -EBUSY: the lock was dropped (lock.locked is false).
+ * mm/gup.c: faultin_page() v6.18. 0, or a negative errno; -EBUSY, -EAGAIN: the lock was dropped (lock.locked is false).
  */
 function* faultin_page(
   vma: vm_area_struct,
@@ -213,6 +224,10 @@ function* faultin_page(
     fault_flags |= FAULT_FLAG_UNSHARE;
   }
   const ret = yield* handle_mm_fault(vma, address, fault_flags);
+  if ((ret & VM_FAULT_COMPLETED) !== 0) {
+    lock.locked = false;
+    return -EAGAIN;
+  }
   if ((ret & VM_FAULT_ERROR) !== 0) {
     // vm_fault_to_errno().
     if ((ret & VM_FAULT_OOM) !== 0) {
@@ -318,7 +333,7 @@ function* __get_user_pages(
       if (ret === 0) {
         continue;
       }
-      if (ret === -EBUSY) {
+      if (ret === -EBUSY || ret === -EAGAIN) {
         ret = 0;
       }
       break;

@@ -6,6 +6,7 @@
  * for read. Fidelity: dup; there is no TLB to flush, and no rescheduling inside a table.
  */
 import type { K } from '../../sim/wait.ts';
+import { current } from '../kernel/current.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { split_folio } from './folio_split.ts';
@@ -333,10 +334,15 @@ export function* advisePageRange(
     const next = pmd_addr_end(addr, end);
     const pmd = mm_find_pmd(mm, addr);
     const huge = pmd !== 0 && pmd_trans_huge(pmdp_get(pmd));
+    const reclaims = advice === 'cold' || advice === 'pageout';
+    if (reclaims && pmd !== 0 && !pmd_none(pmdp_get(pmd)) && current().sigkill === 1) {
+      // madvise_cold_or_pageout_pte_range(): fatal_signal_pending() ends the walk.
+      return;
+    }
     let done = false;
     if (huge && advice === 'free') {
       done = yield* madvise_free_huge_pmd(vma, pmd, addr, next, split_folio);
-    } else if (huge && (advice === 'cold' || advice === 'pageout')) {
+    } else if (huge && reclaims) {
       done = yield* adviseHugePmd(vma, pmd, addr, next, advice === 'pageout');
     }
     const table = pmd !== 0 && !pmd_trans_huge(pmdp_get(pmd)) && !pmd_none(pmdp_get(pmd));

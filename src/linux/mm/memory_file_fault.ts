@@ -5,16 +5,18 @@
  */
 
 import type { K } from '../../sim/wait.ts';
+import { fput } from '../fs/file_table.ts';
 import { BUG_ON, VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type { folio, mm_struct, page } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { trace_fault_cow, trace_fault_file } from './events.ts';
-import { vmf_anon_prepare, vmf_can_call_fault } from './fault_lock.ts';
+import { maybe_unlock_mmap_for_io, vmf_anon_prepare, vmf_can_call_fault } from './fault_lock.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
 import { VM_SHARED, vma_pages } from './mm.ts';
 import { add_mm_counter, MM_ANONPAGES, mm_counter_file } from './mm_counter.ts';
 import { folio_get, page_folio } from './page_alloc.ts';
+import { folio_mapping } from './page_cache.ts';
 import {
   folio_set,
   folio_test_anon,
@@ -45,6 +47,7 @@ import { folio_put } from './swap.ts';
 import {
   FAULT_FLAG_MKWRITE,
   FAULT_FLAG_WRITE,
+  VM_FAULT_COMPLETED,
   VM_FAULT_DONE_COW,
   VM_FAULT_ERROR,
   VM_FAULT_LOCKED,
@@ -99,10 +102,25 @@ function* do_page_mkwrite(vmf: vm_fault, folio: folio): K<number> {
   return ret;
 }
 
-/** mm/memory.c: fault_dirty_shared_page() v6.18: marks the page dirty and unlocks it. */
-function fault_dirty_shared_page(folio: folio): number {
-  folio_mark_dirty(folio);
+/**
+ * mm/memory.c: fault_dirty_shared_page() v6.18: marks the page dirty and unlocks it. Writers of many dirty pages are held
+ * up here (not simulated), on a first try without the lock that the fault came in under: VM_FAULT_COMPLETED, and the VMA
+ * may be gone.
+ */
+function fault_dirty_shared_page(vmf: vm_fault): number {
+  const folio = page_folio(vmf.page as page);
+  const page_mkwrite = has_page_mkwrite(vmf.vma);
+  const dirtied = folio_mark_dirty(folio);
+  VM_BUG_ON_FOLIO(folio_test_anon(folio), folio, 'folio_test_anon(folio)');
+  const mapping = folio_mapping(folio);
   folio_unlock(folio);
+  if ((dirtied || page_mkwrite) && mapping !== null) {
+    const fpin = maybe_unlock_mmap_for_io(vmf, null);
+    if (fpin !== null) {
+      fput(fpin);
+      return VM_FAULT_COMPLETED;
+    }
+  }
   return 0;
 }
 
@@ -148,7 +166,7 @@ export function* wp_page_shared(vmf: vm_fault, folio: folio): K<number> {
     wp_page_reuse(vmf, folio);
     yield* folio_lock(folio);
   }
-  const ret = fault_dirty_shared_page(folio);
+  const ret = fault_dirty_shared_page(vmf);
   folio_put(folio);
   return ret;
 }
@@ -302,8 +320,8 @@ function* do_shared_fault(vmf: vm_fault): K<number> {
     folio_put(folio);
     return ret;
   }
-  ret |= fault_dirty_shared_page(folio);
   trace_fault_file({ vma: vmf.vma, address: vmf.address, page: folio });
+  ret |= fault_dirty_shared_page(vmf);
   return ret;
 }
 

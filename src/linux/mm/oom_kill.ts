@@ -92,7 +92,9 @@ function select_bad_process(): Choice {
       }
       return 'dying';
     }
-    const points = oom_badness(task);
+    // oom_task_origin(): swapoff, which is what the memory is wanted for.
+    const origin = signal.oom_flag_origin === 1;
+    const points = origin ? Number.MAX_SAFE_INTEGER : oom_badness(task);
     if (points !== null && (typeof chosen === 'string' || points >= chosen.points)) {
       chosen = { task, points };
     }

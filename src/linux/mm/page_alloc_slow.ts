@@ -45,14 +45,14 @@ function slowMark(): number {
 }
 
 /** mm/page_alloc.c: should_reclaim_retry() v6.18; `no_progress_loops` is counted by the caller. Atomic. */
-function should_reclaim_retry(order: number, no_progress_loops: number): boolean {
+function should_reclaim_retry(order: number, mark: number, no_progress_loops: number): boolean {
   if (no_progress_loops > MAX_RECLAIM_RETRIES) {
     return false;
   }
   const reclaimable = zone_reclaimable_pages();
   const available = reclaimable + nr_free_pages();
   const min_wmark = NODE_DATA().watermark_min;
-  const retry = zone_watermark_ok(order, slowMark(), available);
+  const retry = zone_watermark_ok(order, mark, available);
   trace_reclaim_retry_zone({
     order,
     reclaimable,
@@ -67,13 +67,24 @@ function should_reclaim_retry(order: number, no_progress_loops: number): boolean
 /** mm/page_alloc.c: __alloc_pages_direct_compact() v6.18 of an order above 3; smaller ones do without. */
 function* __alloc_pages_direct_compact(
   order: number,
+  mark: number,
   zeroed: boolean,
   async: boolean,
 ): K<folio | null> {
-  if (order <= PAGE_ALLOC_COSTLY_ORDER || !(yield* compactForOrder(order, slowMark(), async))) {
+  if (order <= PAGE_ALLOC_COSTLY_ORDER || !(yield* compactForOrder(order, mark, async))) {
     return null;
   }
-  return get_page_from_freelist(order, slowMark(), zeroed);
+  return get_page_from_freelist(order, mark, zeroed);
+}
+
+/** mm/page_alloc.c: __alloc_pages_direct_reclaim() v6.18: what it freed, and the page if there is one now. */
+function* __alloc_pages_direct_reclaim(
+  order: number,
+  mark: number,
+  zeroed: boolean,
+): K<{ readonly page: folio | null; readonly progress: number }> {
+  const progress = yield* try_to_free_pages(order);
+  return { page: progress > 0 ? get_page_from_freelist(order, mark, zeroed) : null, progress };
 }
 
 /**
@@ -83,33 +94,39 @@ function* __alloc_pages_direct_compact(
 export function* __alloc_pages_slowpath(gfp: number, order: number): K<folio | null> {
   const zeroed = (gfp & __GFP_ZERO) !== 0;
   const costly_order = order > PAGE_ALLOC_COSTLY_ORDER;
+  const { watermark_min } = NODE_DATA();
   let no_progress_loops = 0;
-  let first = true;
+  if ((gfp & __GFP_KSWAPD_RECLAIM) !== 0) {
+    wakeup_kswapd(order);
+  }
+  let page = get_page_from_freelist(order, watermark_min, zeroed);
+  if (page !== null) {
+    return page;
+  }
+  if ((gfp & __GFP_DIRECT_RECLAIM) !== 0 && costly_order && !isOomVictim()) {
+    // There may be enough small pages: no need to free any.
+    page = yield* __alloc_pages_direct_compact(order, watermark_min, zeroed, true);
+    if (page !== null) {
+      return page;
+    }
+  }
   for (;;) {
     if ((gfp & __GFP_KSWAPD_RECLAIM) !== 0) {
       wakeup_kswapd(order);
     }
+    // Of this round: who is chosen as a victim meanwhile has another try.
     const oom_reserves = isOomVictim();
-    let page = get_page_from_freelist(order, slowMark(), zeroed);
+    const mark = slowMark();
+    page = get_page_from_freelist(order, mark, zeroed);
     if (page !== null || (gfp & __GFP_DIRECT_RECLAIM) === 0) {
       return page;
     }
-    if (costly_order && first) {
-      // There may be enough small pages: no need to free any.
-      page = yield* __alloc_pages_direct_compact(order, zeroed, true);
-      if (page !== null) {
-        return page;
-      }
+    const reclaim = yield* __alloc_pages_direct_reclaim(order, mark, zeroed);
+    if (reclaim.page !== null) {
+      return reclaim.page;
     }
-    first = false;
-    const progress = yield* try_to_free_pages(order);
-    if (progress > 0) {
-      page = get_page_from_freelist(order, slowMark(), zeroed);
-      if (page !== null) {
-        return page;
-      }
-    }
-    page = yield* __alloc_pages_direct_compact(order, zeroed, false);
+    const { progress } = reclaim;
+    page = yield* __alloc_pages_direct_compact(order, mark, zeroed, false);
     if (page !== null) {
       return page;
     }
@@ -120,7 +137,7 @@ export function* __alloc_pages_slowpath(gfp: number, order: number): K<folio | n
       return null;
     }
     no_progress_loops = progress > 0 && !costly_order ? 0 : no_progress_loops + 1;
-    if (should_reclaim_retry(order, no_progress_loops)) {
+    if (should_reclaim_retry(order, mark, no_progress_loops)) {
       continue;
     }
     // __alloc_pages_may_oom(): the high mark, to see whether somebody who was killed meanwhile has made room.

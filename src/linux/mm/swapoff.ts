@@ -18,6 +18,7 @@ import {
   mem_map,
   mm_cachep,
   type mm_struct,
+  type signal_struct,
   type vm_area_struct,
 } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
@@ -371,7 +372,15 @@ export function* swapoff(): K<number> {
   }
   // From here on no slot is handed out: what comes in stays in.
   si.flags = si.flags & ~SWP_WRITEOK;
+  // set_current_oom_origin(): when memory runs out, it is for the sake of this.
+  const signal = current().signal as signal_struct | null;
+  if (signal !== null) {
+    signal.oom_flag_origin = 1;
+  }
   const err = yield* (memory_manager().try_to_unuse ?? try_to_unuse)(si);
+  if (signal !== null) {
+    signal.oom_flag_origin = 0;
+  }
   if (err !== 0) {
     si.flags = si.flags | SWP_WRITEOK;
     trace_swapoff({ result: err });

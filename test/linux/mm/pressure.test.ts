@@ -138,6 +138,24 @@ A: load(p) = 1
   });
 });
 
+test('the first to be killed when swapoff finds no room is who called it', () => {
+  const scenario = `
+config memory=2M swap=4M
+A: p = mmap(NULL, 8p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+A: store(p, 1, 8p)
+A: B = fork()
+B: q = mmap(NULL, 900p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0)
+B: store(q, 2, 900p)
+A: swapoff()
+kernel: settle()
+expect len(live("mm_struct")) == 1
+B: load(q+899p) = 2
+`;
+  const { findings, events } = runScenario(scenario, 1);
+  expect(findings).toEqual([]);
+  expect(events.get('oom:mark_victim')).toBe(1);
+});
+
 describe('init_per_zone_wmark_min', () => {
   // The table in the comment above calculate_min_free_kbytes(): memory in MiB, min_free_kbytes.
   test.each([

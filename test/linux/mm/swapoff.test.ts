@@ -10,11 +10,12 @@ import {
   pte_is_swap_entry,
   pte_none,
   pte_page,
+  pte_to_swp_entry,
   pte_write,
   pte_young,
   ptep_get,
 } from '../../../src/linux/mm/pgtable.ts';
-import { swap_info } from '../../../src/linux/mm/swapfile.ts';
+import { swap_cache_lookup, swap_info } from '../../../src/linux/mm/swapfile.ts';
 import { type inode, inode_cachep } from '../../../src/linux/mm_types.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
 import { liveObjects } from '../../../src/sim/struct.ts';
@@ -27,9 +28,14 @@ const PRIVATE = 0x32;
 const SHARED = 0x31;
 
 class World {
-  readonly m: Machine = bootTest();
-  readonly p = spawnInit(this.m, 'P', { mmapBase: P + 64 * PAGE });
-  readonly kernel = spawnKernelThread(this.m, 'kernel');
+  readonly m: Machine;
+  readonly p: number;
+  readonly kernel: number;
+  constructor(swapOnDisk = false) {
+    this.m = bootTest({ swapOnDisk });
+    this.p = spawnInit(this.m, 'P', { mmapBase: P + 64 * PAGE });
+    this.kernel = spawnKernelThread(this.m, 'kernel');
+  }
   do(name: string, args: readonly unknown[], task = this.p): number {
     return call(this.m, task, name, args);
   }
@@ -182,5 +188,18 @@ test('truncating, punching and the end of the file free the slots of its pages',
   w.do('close', [fd]);
   settle(w.m);
   expect(w.inUse()).toBe(0);
+  w.check();
+});
+
+test('on a disk a page waits for its write in the swap cache, but zeros are never written', () => {
+  const w = new World(true);
+  w.map(PRIVATE);
+  w.do('store', [at(0), 7]);
+  w.do('store', [at(1), 7]);
+  w.do('store', [at(1), 0]);
+  w.pageout(0, 2);
+  const cached = [0, 1].map((page) => swap_cache_lookup(pte_to_swp_entry(w.pte(page))) !== null);
+  expect(cached).toEqual([true, false]);
+  expect([w.do('load', [at(0)]), w.do('load', [at(1)])]).toEqual([7, 0]);
   w.check();
 });
