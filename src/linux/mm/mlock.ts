@@ -1,7 +1,7 @@
 /**
  * mm/mlock.c v6.18: mlock(2) and its relatives. What happens to a single folio is in mm/swap.ts.
  *
- * Lock tree: mmap_lock (write) -> vma_start_write(), ptl per table. Fidelity: dup for small folios.
+ * Lock tree: mmap_lock (write) -> vma_start_write(), ptl per table. Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';

@@ -87,7 +87,7 @@ export function swap_count(entry: swp_entry_t): number {
   return si === null ? 0 : read_slot(si.swap_map, entry) & ~SWAP_HAS_CACHE;
 }
 
-/** __swap_count() == 1 && no cache: the only user of the slot. */
+/** swap_entry_swapped() v6.18: some entry names the slot, whether or not it is cached. */
 export const swap_entry_swapped = (entry: swp_entry_t): boolean => swap_count(entry) > 0;
 
 /** get_nr_swap_pages(). */

@@ -2,7 +2,7 @@
  * mm/truncate.c v6.18: a file gets shorter or a hole: its pages leave every page table, then the page cache.
  *
  * Lock tree: mapping->invalidate_lock (the caller), then i_mmap_rwsem and ptls, then folio locks.
- * Fidelity: dup (order, second unmapping after the removal), custom (batches).
+ * Fidelity: dup (unmapping before and after the removal), custom (batches, parts of pages first).
  */
 import type { K } from '../../sim/wait.ts';
 import { EEXIST } from '../errno.ts';
