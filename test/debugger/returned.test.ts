@@ -89,6 +89,19 @@ describe('reverse-until', () => {
   });
 });
 
+describe('until', () => {
+  it('takes a line of the file shown, as break does', () => {
+    const session = open();
+    run(session, 'break anon_vma_fork');
+    run(session, 'continue');
+    const { file, line } = session.source();
+    expect(run(session, `until ${line + 3}`)).toContain(`${file}:`);
+    expect(session.source().line).toBeGreaterThanOrEqual(line + 3);
+    expect(session.source().file).toBe(file);
+    expect(session.breakpoints.list()).toHaveLength(1);
+  });
+});
+
 describe('rwatch and awatch', () => {
   it('refuse and say what to use instead', () => {
     const session = open();

@@ -32,7 +32,7 @@ function partsOf(args: string): Parts {
 }
 
 /** A line of the file shown; without a number the one about to run. */
-function hereLocation(session: Session, line = ''): string {
+export function hereLocation(session: Session, line = ''): string {
   const source = session.source();
   if (source.line === 0 || source.isScenario)
     throw new CommandError('no kernel function is running here: give a location');

@@ -14,6 +14,7 @@ import {
   reverseStepTarget,
   stepVerb,
 } from '../verbs.ts';
+import { hereLocation } from './breakpoints.ts';
 import { restart } from './session.ts';
 
 /** Task that stepping keeps to: the selected one inside a race, unless locking is off. */
@@ -38,8 +39,9 @@ function returned(session: Session): () => string {
 
 /** A breakpoint that goes at the next stop. */
 function stopAt(session: Session, command: string, args: string): void {
-  const spec = args.trim();
-  if (spec === '') throw new CommandError(`${command} needs a location`);
+  const text = args.trim();
+  if (text === '') throw new CommandError(`${command} needs a location`);
+  const spec = /^\d+$/.test(text) ? hereLocation(session, text) : text;
   session.breakpoints.add({
     ...resolveLocation(spec),
     spec,
@@ -137,7 +139,7 @@ export const runningCommands: readonly CommandSpec[] = [
     names: ['until', 'u', 'advance'],
     group: 'running',
     usage: 'LOCATION',
-    help: 'run until a function, file:line or event is reached',
+    help: 'run until a function, line, file:line or event is reached',
     run: (session, args) => {
       stopAt(session, 'until', args);
       session.begin(continueVerb());
@@ -204,7 +206,7 @@ export const runningCommands: readonly CommandSpec[] = [
     names: ['reverse-until', 'reverse-advance'],
     group: 'reverse',
     usage: 'LOCATION',
-    help: 'go back to where a function, file:line or event was reached, or to a breakpoint before that',
+    help: 'go back to where a function, line, file:line or event was reached, or to a breakpoint before that',
     run: (session, args) => {
       stopAt(session, 'reverse-until', args);
       session.reverseContinue();

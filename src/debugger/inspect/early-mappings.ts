@@ -11,7 +11,7 @@ import {
   type pte_chain,
   pte_chain_cachep,
 } from '../../linux/mm/rmap/early_types.ts';
-import { mem_map, type mm_struct } from '../../linux/mm_types.ts';
+import { mem_map, type mm_struct, type page } from '../../linux/mm_types.ts';
 import { cpu } from '../../sim/cpu.ts';
 import { GRANULE, type Obj } from '../../sim/struct.ts';
 import { alive, listEntries, word } from './objects.ts';
@@ -44,6 +44,13 @@ export function viaPteChain(pfn: number, { mm, address }: Place): string {
     at = chain.next_and_idx - (chain.next_and_idx % (NRPTE + 1));
   }
   return '';
+}
+
+/** What a page leads to (page.pte of 2.5.27 to 2.6.6): nothing, the one entry itself, or a pte_chain. */
+export function chainOf(page: page): Obj | 'PG_direct' | null {
+  if (page._mapcount === NONE) return null;
+  if (folio_test(page, PG_direct)) return 'PG_direct';
+  return (cpu.handles[page._mapcount / GRANULE] ?? null) as Obj | null;
 }
 
 /** The anonmm of the address space, if it is in the family that the page names, and the page is where it says. */

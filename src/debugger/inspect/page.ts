@@ -4,12 +4,13 @@ import type { Machine } from '../../sim/machine.ts';
 import { describeObject, isLive } from '../../sim/struct.ts';
 import type { FieldView, PageView, Ref } from '../view.ts';
 import type { Changes } from './changes.ts';
+import { chainOf } from './early-mappings.ts';
 import { pageFacts } from './facts.ts';
 import { pageFlagNames, pteBits } from './flags.ts';
 import { itemsOf } from './ksm-items.ts';
 import { largeFields, TAIL_FIELDS } from './large-folios.ts';
 import { mappingsOf, viaOf, vmaOfMapping } from './mappings.ts';
-import { looking, processOf } from './objects.ts';
+import { looking, processOf, shapeNow } from './objects.ts';
 import { folioOrder } from './page-index.ts';
 import { headOf, kindOfPage, mappingObject } from './pages.ts';
 import { hex, objectRef, pageRef, vmaRef } from './refs.ts';
@@ -55,7 +56,13 @@ function fieldViews(pfn: number, changes: Changes): readonly FieldView[] {
     if (shown === null) continue;
     const changed = changes.page(pfn, name, value);
     const { text, ref } = shown;
-    views.push({ name, value: text, changed, ...(ref === null ? {} : { ref }) });
+    const isChain = name === '_mapcount' && shapeNow() === 'pte_chain';
+    views.push({
+      name: isChain ? 'pte' : name,
+      value: text,
+      changed,
+      ...(ref === null ? {} : { ref }),
+    });
   }
   if (isTail) {
     // What a page of a huge page shares with it, without having to go there.
@@ -89,6 +96,8 @@ function showField(page: page, name: string, value: number): Shown | null {
   switch (name) {
     case 'flags':
       return plain(pageFlagNames(value) || '0');
+    case '_mapcount':
+      return shapeNow() === 'pte_chain' ? showChain(page) : plain(String(value));
     case 'mapping':
       return showMapping(page);
     case 'index':
@@ -103,6 +112,14 @@ function showField(page: page, name: string, value: number): Shown | null {
     default:
       return plain(String(value));
   }
+}
+
+/** The word of _mapcount is page.pte where pages list their entries: no count. */
+function showChain(page: page): Shown {
+  const chain = chainOf(page);
+  if (chain === null || chain === 'PG_direct') return plain(chain ?? 'NULL');
+  const ref = objectRef(chain);
+  return { text: ref?.label ?? describeObject(chain), ref };
 }
 
 function showMapping(page: page): Shown {

@@ -157,6 +157,18 @@ C: store(p, 2)
     expect(under.filter((line) => line.endsWith('PG_direct'))).toHaveLength(1);
   });
 
+  test('are a field of the page on v2.6.0, in the word of the map count of later kernels', () => {
+    const session = open('v2.6.0');
+    run(session, 'continue');
+    const shown = (where: string): string => {
+      run(session, `rmap ${where}`);
+      return run(session, 'info page');
+    };
+    expect(shown('A p')).toMatch(/^pte = pte_chain@/m);
+    expect(shown('C p')).toMatch(/^pte = PG_direct$/m);
+    expect(shown('A p')).not.toContain('_mapcount');
+  });
+
   test('are families of address spaces on v2.6.6-anonmm', () => {
     const seen = lines('v2.6.6-anonmm');
     expect(seen.filter((line) => line.startsWith('0'))).toHaveLength(1);
