@@ -399,7 +399,8 @@ export class Session extends SessionViews implements SessionView {
     if (!machine.atEnd() && machine.replay(steps)) return '';
     if (only !== 0 && run.choosable().includes(only)) run.choose(only);
     const decision = run.next();
-    if (statement !== undefined && run.state.at >= statement) return null;
+    const arrived = statement !== undefined && run.state.at >= statement;
+    if (arrived && decision.kind !== 'end') return null;
     switch (decision.kind) {
       case 'run':
         machine.run(decision.task, Math.min(decision.fuel, steps - 1), run.state);
