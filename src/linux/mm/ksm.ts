@@ -13,7 +13,7 @@ import type { mm_struct } from '../mm_types.ts';
 import { trace_ksm_enter, trace_ksm_exit } from './events.ts';
 import { should_failslab } from './failslab.ts';
 import { ksmGlobals } from './ksm_globals.ts';
-import { type ksm_mm_slot, ksm_mm_slot_cachep } from './ksm_types.ts';
+import { KSM_RUN_UNMERGE, type ksm_mm_slot, ksm_mm_slot_cachep } from './ksm_types.ts';
 import {
   MMF_VM_MERGE_ANY,
   MMF_VM_MERGEABLE,
@@ -57,8 +57,10 @@ export function* __ksm_enter(mm: mm_struct): K<number> {
   const mm_slot = ksm_mm_slot_cachep.alloc();
   yield* spin_lock(ksm.ksm_mmlist_lock);
   mm_slot.mm = mm;
-  const cursor = ksm.scan_mm_slot as ksm_mm_slot;
-  list_add_tail(mm_slot.mm_node, cursor.mm_node);
+  // While everything is being un-merged the cursor is the un-merger's, who is to come by this one, too.
+  const unmerge = (ksm.ksm_run & KSM_RUN_UNMERGE) !== 0;
+  const before = (unmerge ? ksm.ksm_mm_head : ksm.scan_mm_slot) as ksm_mm_slot;
+  list_add_tail(mm_slot.mm_node, before.mm_node);
   spin_unlock(ksm.ksm_mmlist_lock);
   mm_flags_set(MMF_VM_MERGEABLE, mm);
   mmgrab(mm);

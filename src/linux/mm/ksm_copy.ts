@@ -3,7 +3,9 @@ import type { K } from '../../sim/wait.ts';
 import type { folio, vm_area_struct } from '../mm_types.ts';
 import { alloc_pages } from './alloc_pages.ts';
 import { GFP_HIGHUSER_MOVABLE } from './gfp.ts';
+import { ksmGlobals } from './ksm_globals.ts';
 import { folio_stable_node } from './ksm_page.ts';
+import { KSM_RUN_UNMERGE } from './ksm_types.ts';
 import { linear_page_index } from './mm.ts';
 import {
   folio_anon_vma,
@@ -31,7 +33,9 @@ export function* ksm_might_need_to_copy(
     return folio;
   }
   if (folio_test_ksm(folio)) {
-    if (folio_stable_node(folio) !== null) {
+    // Not while everything is being un-merged: what comes in now must not be shared again.
+    const unmerge = (ksmGlobals().ksm_run & KSM_RUN_UNMERGE) !== 0;
+    if (folio_stable_node(folio) !== null && !unmerge) {
       return folio;
     }
   } else if (anon_vma === null) {

@@ -24,6 +24,7 @@ import {
 import { unmerge_ksm_pages } from './ksm_unmerge.ts';
 import { MMF_VM_MERGE_ANY, MMF_VM_MERGEABLE, mm_flags_clear, VM_MERGEABLE } from './mm.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
+import { clear_current_oom_origin, set_current_oom_origin } from './oom_origin.ts';
 import { vmaTreeFirst, vmaTreeNext } from './vma_tree.ts';
 
 /** The loop over VMAs of unmerge_and_remove_all_rmap_items(). 0 or a negative errno. Preconditions: mmap_lock for read. */
@@ -99,7 +100,7 @@ function* unmerge_and_remove_all_rmap_items(): K<number> {
 
 /**
  * mm/ksm.c: run_store() v6.18: 1 lets ksmd run, 0 stops it, 2 stops it and un-merges everything. Here ksmd runs in the
- * operation ksm_scan, and no oom_score_adj makes the writer the victim of choice. 0 or a negative errno.
+ * operation ksm_scan. 0 or a negative errno.
  */
 function* run_store(flags: number): K<number> {
   const ksm = ksmGlobals();
@@ -111,7 +112,9 @@ function* run_store(flags: number): K<number> {
   if (ksm.ksm_run !== flags) {
     ksm.ksm_run = flags;
     if ((flags & KSM_RUN_UNMERGE) !== 0) {
+      const origin = set_current_oom_origin();
       err = yield* unmerge_and_remove_all_rmap_items();
+      clear_current_oom_origin(origin);
       if (err !== 0) {
         ksm.ksm_run = KSM_RUN_STOP;
       }

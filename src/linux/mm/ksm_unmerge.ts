@@ -31,7 +31,13 @@ import {
 import { folio_test_ksm, folio_test_large } from './page-flags.ts';
 import { FW_MIGRATION, FW_ZEROPAGE, folio_walk_end, folio_walk_start } from './pagewalk.ts';
 import { put_anon_vma } from './rmap/anon_vma_life.ts';
-import { FAULT_FLAG_UNSHARE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV } from './vm_fault.ts';
+import {
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+} from './vm_fault.ts';
 import { vma_lookup, vmaTreeFirst, vmaTreeNext } from './vma_tree.ts';
 
 /**
@@ -55,7 +61,7 @@ function* break_ksm(vma: vm_area_struct, addr: number, lock_vma: boolean): K<num
     if (!ksm_page) {
       return 0;
     }
-    ret = yield* handle_mm_fault(vma, addr, FAULT_FLAG_UNSHARE);
+    ret = yield* handle_mm_fault(vma, addr, FAULT_FLAG_UNSHARE | FAULT_FLAG_REMOTE);
   } while ((ret & stop) === 0);
   return (ret & VM_FAULT_OOM) !== 0 ? -ENOMEM : 0;
 }

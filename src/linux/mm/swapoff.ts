@@ -18,7 +18,6 @@ import {
   mem_map,
   mm_cachep,
   type mm_struct,
-  type signal_struct,
   type vm_area_struct,
 } from '../mm_types.ts';
 import { processGlobals } from '../roots.ts';
@@ -29,6 +28,7 @@ import { folio_nr_pages } from './large_folio.ts';
 import { dec_mm_counter, inc_mm_counter, MM_ANONPAGES, MM_SWAPENTS } from './mm_counter.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import { drain_mmlist } from './mmlist.ts';
+import { clear_current_oom_origin, set_current_oom_origin } from './oom_origin.ts';
 import { folio_get } from './page_alloc.ts';
 import { folio_test_anon, folio_test_uptodate, folio_test_writeback } from './page-flags.ts';
 import {
@@ -372,15 +372,9 @@ export function* swapoff(): K<number> {
   }
   // From here on no slot is handed out: what comes in stays in.
   si.flags = si.flags & ~SWP_WRITEOK;
-  // set_current_oom_origin(): when memory runs out, it is for the sake of this.
-  const signal = current().signal as signal_struct | null;
-  if (signal !== null) {
-    signal.oom_flag_origin = 1;
-  }
+  const origin = set_current_oom_origin();
   const err = yield* (memory_manager().try_to_unuse ?? try_to_unuse)(si);
-  if (signal !== null) {
-    signal.oom_flag_origin = 0;
-  }
+  clear_current_oom_origin(origin);
   if (err !== 0) {
     si.flags = si.flags | SWP_WRITEOK;
     trace_swapoff({ result: err });
