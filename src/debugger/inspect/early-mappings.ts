@@ -16,7 +16,7 @@ import { cpu } from '../../sim/cpu.ts';
 import { GRANULE, type Obj } from '../../sim/struct.ts';
 import { alive, listEntries, word } from './objects.ts';
 import { mappingObject } from './pages.ts';
-import { objectRef } from './refs.ts';
+import { objectName } from './refs.ts';
 
 const NONE = -1;
 const MANY = 100_000;
@@ -39,7 +39,7 @@ export function viaPteChain(pfn: number, { mm, address }: Place): string {
     if (object === null || !pte_chain_cachep.isInstance(object) || !alive(object)) return '';
     const chain = object as pte_chain;
     for (let i = 0; i < NRPTE; i++) {
-      if (word(chain.ptes + i) === entry) return objectRef(chain)?.label ?? 'pte_chain';
+      if (word(chain.ptes + i) === entry) return objectName(chain);
     }
     at = chain.next_and_idx - (chain.next_and_idx % (NRPTE + 1));
   }
@@ -61,7 +61,7 @@ export function viaAnonmm(pfn: number, { mm, address }: Place): string {
   const head = alive(named) ? (named as anonmm).head : null;
   if (!alive(head)) return '';
   for (const member of [head, ...[...listEntries(head.list)].map(memberOfLink)]) {
-    if (alive(member) && member.mm === mm) return objectRef(member)?.label ?? 'anonmm';
+    if (alive(member) && member.mm === mm) return objectName(member);
   }
   return '';
 }

@@ -9,7 +9,7 @@ import { viaPteChain } from './early-mappings.ts';
 import { mappingsOf } from './mappings.ts';
 import { alive, allMms, listEntries, liveOf, processOf, shapeNow } from './objects.ts';
 import { isPresent, USER_END, visitLeaves } from './page-walk.ts';
-import { hex, mmRef, objectRef, pageRef, pteRef } from './refs.ts';
+import { hex, mmRef, objectName, objectRef, pageRef, pteRef } from './refs.ts';
 
 /** Pages shown at most. */
 const MOST = 200;
@@ -68,15 +68,11 @@ function families(): RmapLineView[] {
   for (const head of liveOf(anonmm_cachep)) {
     if (head.head !== head) continue;
     lines.push(
-      line(
-        0,
-        `${objectRef(head)?.label ?? 'anonmm'}  count ${head.count}  ${owner(head.mm)}`,
-        objectRef(head),
-      ),
+      line(0, `${objectName(head)}  count ${head.count}  ${owner(head.mm)}`, objectRef(head)),
     );
     for (const member of [...listEntries(head.list)].map(memberOfLink)) {
       if (!alive(member) || member === head) continue;
-      const label = objectRef(member)?.label ?? 'anonmm';
+      const label = objectName(member);
       const ref = alive(member.mm) ? mmRef(member.mm) : objectRef(member);
       lines.push(line(1, `${label}  count ${member.count}  ${owner(member.mm)}`, ref));
     }

@@ -13,7 +13,7 @@ import { mappingsOf, viaOf, vmaOfMapping } from './mappings.ts';
 import { looking, processOf, shapeNow } from './objects.ts';
 import { folioOrder } from './page-index.ts';
 import { headOf, kindOfPage, mappingObject } from './pages.ts';
-import { hex, objectRef, pageRef, vmaRef } from './refs.ts';
+import { hex, objectName, objectRef, pageRef, vmaRef } from './refs.ts';
 import type { Selection } from './selection.ts';
 
 /** The selected page; null when none is. */
@@ -118,8 +118,7 @@ function showField(page: page, name: string, value: number): Shown | null {
 function showChain(page: page): Shown {
   const chain = chainOf(page);
   if (chain === null || chain === 'PG_direct') return plain(chain ?? 'NULL');
-  const ref = objectRef(chain);
-  return { text: ref?.label ?? describeObject(chain), ref };
+  return { text: objectName(chain), ref: objectRef(chain) };
 }
 
 function showMapping(page: page): Shown {

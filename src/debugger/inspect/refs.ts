@@ -118,6 +118,12 @@ export function objectRef(object: Obj): Ref | null {
   return null;
 }
 
+/** `anonmm@1c00#19`: the label of an object, also of kinds that nothing leads to. */
+export function objectName(object: Obj): string {
+  const name = structOf(object)?.name ?? '?';
+  return objectRef(object)?.label ?? shortName(name, object.addr, serialOf(object));
+}
+
 /** Ref of an object that an event or a finding named by address and serial. It may be gone. */
 export function pastRef(kind: Ref['kind'], addr: number, serial: number): Ref {
   const object = (cpu.handles[addr / 16] ?? null) as Obj | null;

@@ -173,6 +173,9 @@ C: store(p, 2)
     const seen = lines('v2.6.6-anonmm');
     expect(seen.filter((line) => line.startsWith('0'))).toHaveLength(1);
     expect(new Set(seen.map((line) => line.at(-1)))).toEqual(new Set(['A', 'B', 'C']));
+    const names = seen.map((line) => /anonmm@\w+#\d+/.exec(line)?.[0]);
+    expect(new Set(names).size).toBe(seen.length);
+    expect(names).not.toContain(undefined);
   });
 
   test('is nothing on v2.4.0, and on v6.18 there are anon_vmas', () => {
