@@ -1,6 +1,6 @@
 /**
  * mm/gup.c v6.18: pages of a process for the kernel: faulted in (populate after mmap, brk, mlock) or with
- * references. Pins are in gup_pin.ts. Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup for small folios.
+ * references. Pins are in gup_pin.ts. Lock tree: mmap_lock for read, folio lock, ptl. Fidelity: dup.
  */
 
 import type { K } from '../../sim/wait.ts';

@@ -184,32 +184,45 @@ function* shmem_unuse_inode(inode: inode): K<number> {
 }
 
 /**
- * The first inode that still has swapped pages, with a reference; others leave the list. One step, under
- * shmem_swaplist_lock in Linux, which counts info->stop_eviction instead of a reference.
+ * The next inode with swapped pages, which cannot be evicted until it is given back here as `done`; others leave the
+ * list. One step, under shmem_swaplist_lock in Linux.
  */
-function nextSwappedInode(): inode | null {
+function nextSwappedInode(done: inode | null): inode | null {
   const head = processGlobals().shmem_swaplist;
-  for (let at = list_next(head); !list_is_head(at, head); at = list_next(head)) {
+  let at = list_next(head);
+  if (done !== null) {
+    done.stop_eviction = done.stop_eviction - 1;
+    // If it has left the list meanwhile, the place in the list is lost.
+    if (!list_empty(done.swaplist)) {
+      at = list_next(done.swaplist);
+      if (done.swapped === 0) {
+        list_del_init(done.swaplist);
+      }
+    }
+  }
+  while (!list_is_head(at, head)) {
     const inode = inodeOfList(at);
     if (inode.swapped > 0) {
       inode.stop_eviction = inode.stop_eviction + 1;
       return inode;
     }
+    const next = list_next(at);
     list_del_init(at);
+    at = next;
   }
   return null;
 }
 
-/** mm/shmem.c: shmem_unuse() v6.18: all tmpfs pages come back from the area. 0 or -ENOMEM. */
+/** mm/shmem.c: shmem_unuse() v6.18: the tmpfs pages of the area come back, inode by inode. 0 or -ENOMEM. */
 export function* shmem_unuse(): K<number> {
-  let inode = nextSwappedInode();
+  let inode = nextSwappedInode(null);
   while (inode !== null) {
     const error = yield* shmem_unuse_inode(inode);
-    inode.stop_eviction = inode.stop_eviction - 1;
     if (error < 0) {
+      inode.stop_eviction = inode.stop_eviction - 1;
       return error;
     }
-    inode = nextSwappedInode();
+    inode = nextSwappedInode(inode);
   }
   return 0;
 }
