@@ -71,7 +71,7 @@ export const anon_vma_kernels: Readonly<Record<string, preset>> = {
   },
   'v2.6.33': {
     title: 'anon_vma: one list of VMAs a family',
-    features: ['adjust_locks'],
+    features: ['adjust_locks', 'fork_sets_mm_first'],
     anon_rmap: anon_vma_ops,
     mm: classic_mm_2_6,
     words: { mmap_lock: 'mmap_sem', folio: 'page', i_mmap: 'i_mmap_lock' },

@@ -21,7 +21,7 @@ export const avc_list_features = {
   prepare_at_tail: 'anon_vma_prepare() links at the tail of the list (2.6.36)',
   keep_anchor: 'page_add_anon_rmap() leaves a page under the anon_vma it has (2.6.36)',
   lookup_recheck: 'page_lock_anon_vma() looks at the map count again under the lock (2.6.36)',
-  fork_sets_mm_first: 'fork sets vm_mm before it links the VMA (2.6.36)',
+  fork_sets_mm_first: 'fork sets vm_mm before it links the VMA (to 2.6.33, and from 2.6.36)',
   split_unlinks: 'a split that fails takes its anon_vma links back (2.6.36)',
   link_without_lock: 'vma_link() does not lock the anon_vma (2.6.36)',
   pin_anon_vma: "migration holds a count of the page's anon_vma (2.6.35)",

@@ -7,7 +7,7 @@ import { mmOfTask, vmaAt, vmasOf } from '../../../src/linux/describe.ts';
 import { selectKernel } from '../../../src/linux/kernels.ts';
 import { PG_mlocked } from '../../../src/linux/mm/page-flags.ts';
 import { lookupPte, pte_pfn, ptep_get } from '../../../src/linux/mm/pgtable.ts';
-import { mem_map, type page } from '../../../src/linux/mm_types.ts';
+import { mem_map, type mm_struct, type page } from '../../../src/linux/mm_types.ts';
 import { ENDLESS } from '../../../src/sim/cpu.ts';
 import type { Machine } from '../../../src/sim/machine.ts';
 import { call, operation, spawnInit, spawnKernelThread } from '../driver.ts';
@@ -205,6 +205,14 @@ describe.each(kernels.filter((kernel) => !lacks(kernel, 'mlock')))('mlock on %s'
       w.run(w.kthread, 'settle');
       expect(pageAt(3)).not.toBe(before);
       expect(pageAt(3).flags & PG_mlocked).not.toBe(0);
+      // A locked stack that grows is locked where it grew.
+      const stack = AT + 8192 * PAGE;
+      w.run(w.a, 'mmap', stack, PAGE, 3, ANON | GROWSDOWN, -1, 0);
+      expect(w.run(w.a, 'mlock', stack, PAGE)).toBe(0);
+      const mm = mmOfTask(w.machine, w.a) as mm_struct;
+      const locked = mm.locked_vm;
+      w.run(w.a, 'store', stack - PAGE, 1);
+      expect(mm.locked_vm).toBe(locked + 1);
       expect(w.run(w.a, 'mlockall', 1)).toBe(0);
       w.run(w.a, 'munmap', AT, 2 * PAGE);
       expect(w.run(w.a, 'munlockall')).toBe(0);

@@ -19,7 +19,9 @@ import { mmlistAddChild } from '../mmlist.ts';
 import { folio_get } from '../page_alloc.ts';
 import { folio_test_anon } from '../page-flags.ts';
 import {
+  is_migration_entry,
   is_writable_migration_entry,
+  migration_page,
   migration_pte_with_kind,
   pgd_addr_end,
   pgd_none,
@@ -55,7 +57,10 @@ import {
 import { swap_duplicate } from '../swapfile.ts';
 import { page_dup_rmap } from './rmap.ts';
 
-/** mm/memory.c: copy_one_pte() v2.6.34. 0 or -ENOMEM. Preconditions: both ptls. @atomic */
+/**
+ * mm/memory.c: copy_one_pte() v2.6.34. 0 or -ENOMEM. Preconditions: both ptls. A migration entry counts in the child's rss
+ * in all kernels here, as from 3.3 on, and as zapping counts it. @atomic
+ */
 function* copy_one_pte(
   dst_mm: mm_struct,
   src_mm: mm_struct,
@@ -72,9 +77,13 @@ function* copy_one_pte(
       }
       mmlistAddChild(dst_mm, src_mm);
       inc_mm_counter(dst_mm, MM_SWAPENTS);
-    } else if (is_writable_migration_entry(pte) && is_cow_mapping(vma.vm_flags)) {
-      pte = migration_pte_with_kind(pte, SWP_MIGRATION_READ);
-      set_pte_at(src_mm, addr, src_pte, pte);
+    } else if (is_migration_entry(pte)) {
+      const moving = migration_page(pte);
+      add_mm_counter(dst_mm, folio_test_anon(moving) ? MM_ANONPAGES : mm_counter_file(moving), 1);
+      if (is_writable_migration_entry(pte) && is_cow_mapping(vma.vm_flags)) {
+        pte = migration_pte_with_kind(pte, SWP_MIGRATION_READ);
+        set_pte_at(src_mm, addr, src_pte, pte);
+      }
     }
     set_pte_at(dst_mm, addr, dst_pte, pte);
     return 0;

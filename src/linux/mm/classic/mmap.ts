@@ -531,6 +531,9 @@ export function* expand_downwards(vma: vm_area_struct, addr: number): K<number> 
     error = refused || security_vm_enough_memory_mm(mm, grow) !== 0 ? -ENOMEM : 0;
     if (error === 0) {
       vm_stat_account(mm, vma.vm_flags, grow);
+      if ((vma.vm_flags & VM_LOCKED) !== 0) {
+        mm.locked_vm = mm.locked_vm + grow;
+      }
       // Two stacks of one mm may have different roots, and both change the gaps between VMAs.
       const gaps = has('grow_locks_page_table');
       if (gaps) {
@@ -567,6 +570,10 @@ function* dupVma(mm: mm_struct, oldmm: mm_struct, mpnt: vm_area_struct): K<numbe
   if (tmp === null) {
     vm_unacct_memory(charge);
     return -ENOMEM;
+  }
+  if (anon_rmap().under_lock !== undefined) {
+    // To 2.6.33 the VMA is all the child's before a walk can meet it.
+    tmp.vm_flags = tmp.vm_flags & ~VM_LOCKED;
   }
   if (has('fork_sets_mm_first')) {
     tmp.vm_mm = mm;
