@@ -4,10 +4,33 @@ about    is moved. Whatever the interleaving, nobody reads anything but what was
 kernels  v6.18
 config   memory=32M
 
-# Mapped page by page: a change of protection has split the entry, not the page.
+# Mapped by one entry: that becomes a migration entry as a whole, and comes back as a whole.
 A: p = mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED_NOREPLACE, -1, 0)
 A: madvise(p, 2M, MADV_HUGEPAGE)
 A: store(p, 7, 3p)
+race {
+  A: store(p, 8)
+  A: load(p+1p) = 7
+  kcompactd: migrate(A, p+2p)
+}
+A: load(p) = 8
+A: load(p+2p) = 7
+expect page(A, p).entire_mapcount == 1 && page(A, p).large_mapcount == 1
+A: C = fork()
+race {
+  A: load(p) = 8
+  C: load(p+1p) = 7
+  kcompactd: migrate(C, p+2p)
+}
+expect page(A, p).entire_mapcount == 2 && page(C, p) == page(A, p)
+race {
+  C: exit(0)
+  kcompactd: migrate(A, p+2p)
+}
+A: store(p, 7)
+expect page(A, p).entire_mapcount == 1
+
+# Mapped page by page: a change of protection has split the entry, not the page.
 A: mprotect(p+511p, 1p, PROT_READ)
 A: B = fork()
 race {

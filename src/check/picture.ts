@@ -9,6 +9,8 @@ import {
   entryFrame,
   entryKind,
   framesInUse,
+  isPmdMigration,
+  pmdMigrationEntry,
   SPECIAL,
   scanTables,
   type TreeNode,
@@ -46,6 +48,7 @@ export interface Picture {
   readonly present: ReadonlyMap<number, readonly Entry[]>;
   /** Huge entries by head frame; the huge zero page is left out. */
   readonly huge: ReadonlyMap<number, readonly Entry[]>;
+  /** As PTEs, those of huge pages too. */
   readonly migration: readonly Entry[];
   readonly swap: readonly Entry[];
   /** Frames that somebody refers to, maps or has flagged; ascending. */
@@ -94,6 +97,10 @@ export function takePicture(machine: Machine): Picture {
   const spaces = addressSpaces(machine).map((mm) =>
     readSpace(mm, (entry) => {
       if (entry.pages > 1) {
+        if (isPmdMigration(entry.value)) {
+          migration.push({ ...entry, value: pmdMigrationEntry(entry.value) });
+          return;
+        }
         if ((entry.value & SPECIAL) !== 0) return;
         const head = entryFrame(entry.value);
         huge.set(head, [...(huge.get(head) ?? []), entry]);

@@ -92,6 +92,20 @@ export function entryFrame(value: number): number {
   return value >>> 8;
 }
 
+/** In a PMD the upper bit of a migration entry's kind is here, for its own place is HUGE. */
+const PMD_KIND_HIGH = 2;
+
+/** Whether an entry at PMD level stands for a huge page that is being migrated: neither mapping nor table. */
+export function isPmdMigration(value: number): boolean {
+  return value !== 0 && (value & (PRESENT | PROTNONE | HUGE)) === 0;
+}
+
+/** Such an entry as the first of 512 PTEs would be. */
+export function pmdMigrationEntry(value: number): number {
+  const write = (value & PMD_KIND_HIGH) !== 0;
+  return ((value & ~PMD_KIND_HIGH) | (write ? HUGE : 0)) >>> 0;
+}
+
 /** Calls `found` for each non-empty entry below `pgd`, in address order; returns the number of tables below it. */
 export function scanTables(
   pgd: number,
@@ -106,14 +120,15 @@ export function scanTables(
       const value = pte[first + i] as number;
       if (value === 0) continue;
       const address = base + i * size;
-      if (level > 1 && (value & HUGE) === 0) {
+      const leaf = level === 2 && ((value & HUGE) !== 0 || isPmdMigration(value));
+      if (level > 1 && !leaf) {
         tables++;
         scan(value >>> 8, level - 1, address);
-      } else if (level === 2) {
+      } else if (leaf) {
         // A huge page keeps a table for the day it is split.
         tables++;
         found(address, value, table, PTRS_PER_TABLE);
-      } else if (level === 1) {
+      } else {
         found(address, value, table, 1);
       }
     }

@@ -10,6 +10,7 @@ import {
   headOf,
   inSwapCache,
   isLarge,
+  isPmdMigration,
   largeMapcount,
   listEntries,
   mappingObject,
@@ -275,6 +276,7 @@ export class StateReader {
 
   /** One entry for 512 pages, all of which are named. */
   #hugeEntry(value: number, reading: Reading): PteState {
+    if (isPmdMigration(value)) return { kind: 't', ref: null, bits: '' };
     const bits = entryBits(value);
     if ((value & SPECIAL) !== 0) return { kind: 'Z', ref: null, bits };
     const head = entryFrame(value);

@@ -45,7 +45,16 @@ import {
   VM_WIPEONFORK,
   VM_WRITE,
 } from './mm/mm.ts';
-import { _PAGE_PSE, HPAGE_PMD_NR, lookupHugePmd, lookupPte, ptep_get } from './mm/pgtable.ts';
+import {
+  _PAGE_PSE,
+  HPAGE_PMD_NR,
+  is_swap_pmd,
+  lookupHugePmd,
+  lookupPte,
+  mm_find_pmd,
+  pmd_to_swp_entry,
+  ptep_get,
+} from './mm/pgtable.ts';
 import { pte_advance_pfn } from './mm/pte_batch.ts';
 import { vmaTreeRange, vmaTreeWalk } from './mm/vma_tree.ts';
 import {
@@ -212,12 +221,17 @@ export function avcsOfAnonVma(anon_vma: anon_vma): anon_vma_chain[] {
 
 /**
  * The entry that maps an address; 0 when there is none. Of a huge page what its PTE would be after a split of the huge
- * entry: the entry's bits and the frame of the one page.
+ * entry, or of its migration entry: the entry's bits and the frame of the one page.
  */
 export function pteAt(mm: mm_struct, address: number): number {
   const huge = lookupHugePmd(mm, address);
   if (huge !== 0) {
     const first = (ptep_get(huge) & ~_PAGE_PSE) >>> 0;
+    return pte_advance_pfn(first, Math.floor(address / PAGE_SIZE) % HPAGE_PMD_NR);
+  }
+  const pmd = mm_find_pmd(mm, address);
+  if (pmd !== 0 && is_swap_pmd(ptep_get(pmd))) {
+    const first = pmd_to_swp_entry(ptep_get(pmd));
     return pte_advance_pfn(first, Math.floor(address / PAGE_SIZE) % HPAGE_PMD_NR);
   }
   const at = lookupPte(mm, address);

@@ -9,7 +9,14 @@ import { pteBits, pteText } from './flags.ts';
 import { largeCounts } from './large-folios.ts';
 import { looking, processOf, vmaAt } from './objects.ts';
 import { folioOrder } from './page-index.ts';
-import { isPresent, type Level, levelsOf, nonPresentKind } from './page-walk.ts';
+import {
+  asPte,
+  isPmdMigration,
+  isPresent,
+  type Level,
+  levelsOf,
+  nonPresentKind,
+} from './page-walk.ts';
 import { headOf, kindOfPage } from './pages.ts';
 import { pageRef, resolveAs, vmaRef } from './refs.ts';
 import { lookedAtMm, type Selection } from './selection.ts';
@@ -51,9 +58,10 @@ export function pageTablesView(
 
 function levelView(level: Level): PageTablesView['levels'][number] {
   const { name, index, value } = level;
-  const leaf = name === 'PTE' || isHuge(level);
+  const leaf = name === 'PTE' || isHuge(level) || isPmdMigration(name, value);
+  const pte = asPte(name, value);
   const entry =
-    value === 0 ? 'none' : leaf ? `${pteText(value)} ${pteBits(value)}` : `table ${value >>> 8}`;
+    value === 0 ? 'none' : leaf ? `${pteText(pte)} ${pteBits(pte)}` : `table ${value >>> 8}`;
   return { name, index, entry, present: isPresent(value) };
 }
 
@@ -93,13 +101,14 @@ function decoded(
   const kind = kindOfEntry(name, value);
   if (kind === 'table')
     return { kind, bits: '', text: `table ${value >>> 8}`, page: null, note: '' };
-  const bits = pteBits(value);
+  const pte = asPte(name, value);
+  const bits = pteBits(pte);
   const names = isPresent(value) || kind === 'migration';
   const note = names && kind !== 'zero' ? countsOf(value >>> 8) : '';
   return {
     kind,
     bits,
-    text: kind === 'none' ? '' : pteText(value),
+    text: kind === 'none' ? '' : pteText(pte),
     page: names ? pageRef(value >>> 8) : null,
     note,
   };
@@ -118,6 +127,7 @@ function countsOf(pfn: number): string {
 /** What sort of entry a value is, at the level `name`. */
 function kindOfEntry(name: Level['name'], value: number): Entry['kind'] {
   if (value === 0) return 'none';
+  if (isPmdMigration(name, value)) return 'migration';
   if (name !== 'PTE') return isHuge({ name, value }) ? 'huge' : 'table';
   if (!isPresent(value)) return nonPresentKind(value);
   if ((value & 1) === 0) return 'protnone';

@@ -27,6 +27,17 @@ function isTable(value: number): boolean {
   return value >>> 8 !== 0 && (value & PRESENT) !== 0 && (value & PSE) === 0;
 }
 
+/** Whether an entry of a PMD is the migration entry of a huge page: neither a table nor a mapping. */
+export function isPmdMigration(name: Level['name'], value: number): boolean {
+  return name === 'PMD' && value !== 0 && (value & (PRESENT | PROTNONE | PSE)) === 0;
+}
+
+/** A leaf as a PTE: a PMD has the upper bit of a migration entry's kind in bit 1, in place of PSE. */
+export function asPte(name: Level['name'], value: number): number {
+  if (!isPmdMigration(name, value)) return value;
+  return ((value & ~2) | ((value & 2) !== 0 ? PSE : 0)) >>> 0;
+}
+
 /** Entries that translating `address` reads, from the PGD down to the first that leads nowhere. */
 export function levelsOf(mm: mm_struct, address: number): Level[] {
   const levels: Level[] = [];
@@ -43,10 +54,16 @@ export function levelsOf(mm: mm_struct, address: number): Level[] {
   return levels;
 }
 
-/** The leaf that `address` translates through, a PTE or a huge PMD entry; null if a level is missing. */
+/**
+ * The leaf that `address` translates through, a PTE, a huge PMD entry or its migration entry (as a PTE); null if a level
+ * is missing.
+ */
 export function leafOf(mm: mm_struct, address: number): Level | null {
   const last = levelsOf(mm, address).at(-1);
   if (last === undefined) return null;
+  if (isPmdMigration(last.name, last.value)) {
+    return { ...last, value: asPte(last.name, last.value) };
+  }
   return last.name === 'PTE' || (last.name === 'PMD' && (last.value & PSE) !== 0) ? last : null;
 }
 
@@ -63,7 +80,7 @@ export function mappedPage(mm: mm_struct, address: number): number {
   return (leaf.value >>> 8) + within;
 }
 
-/** Receives each non-zero leaf of a range; `pages` is 512 for a huge one. */
+/** Receives each non-zero leaf of a range, as a PTE; `pages` is 512 for a huge one. */
 export type Visit = (address: number, value: number, pages: number) => void;
 
 /** Visits the leaves of [start, end) in address order. */
@@ -89,7 +106,7 @@ function visitTable(
     const address = base + index * span;
     if (depth === 3) visit(address, value, 1);
     else if (isTable(value)) visitTable(value >>> 8, depth + 1, address, start, end, visit);
-    else if (depth === 2) visit(address, value, PTRS_PER_TABLE);
+    else if (depth === 2) visit(address, asPte('PMD', value), PTRS_PER_TABLE);
   }
 }
 

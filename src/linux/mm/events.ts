@@ -261,6 +261,16 @@ export const trace_remove_migration_pte = tracepoint(
   { address: 'x', pte: 'x', order: 'n' },
   'a migration entry became a page again',
 );
+export const trace_set_migration_pmd = tracepoint(
+  'migrate:set_migration_pmd',
+  { address: 'x', pmd: 'x' },
+  'the entry of a huge page became a migration entry',
+);
+export const trace_remove_migration_pmd = tracepoint(
+  'migrate:remove_migration_pmd',
+  { address: 'x', pmd: 'x' },
+  'a migration entry of a huge page became the huge page again',
+);
 export const trace_migrate_end = tracepoint(
   'migrate:end',
   { src: 'page', dst: 'page', result: 'n' },

@@ -9,6 +9,7 @@ import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { PAGE_SIZE } from './mm.ts';
 import {
   is_guard_swp_entry,
+  is_swap_pmd,
   make_pte_marker,
   mm_find_pmd,
   PTE_MARKER_GUARD,
@@ -28,6 +29,7 @@ import {
   pud_alloc,
   set_pte_at,
 } from './pgtable.ts';
+import { __split_huge_pmd } from './split_huge_pmd.ts';
 
 /** Sets markers in the entries of one table. 1: an entry maps something. Preconditions: ptl. */
 function install_markers(mm: mm_struct, first: pte_ptr, start: number, end: number): number {
@@ -57,6 +59,9 @@ export function* guard_install_range(vma: vm_area_struct, start: number, end: nu
     const pmd = pud === 0 ? 0 : yield* pmd_alloc(mm, pud, addr);
     if (pmd !== 0 && pmd_trans_huge(pmdp_get(pmd))) {
       return 1;
+    }
+    if (pmd !== 0 && is_swap_pmd(pmdp_get(pmd))) {
+      yield* __split_huge_pmd(vma, pmd, addr, false);
     }
     const ptep = pmd === 0 ? 0 : yield* pte_alloc_map_lock(mm, pmd, addr);
     if (ptep === 0) {
@@ -90,6 +95,9 @@ export function* guard_remove_range(vma: vm_area_struct, start: number, end: num
   while (addr < end) {
     const next = pmd_addr_end(addr, end);
     const pmd = mm_find_pmd(mm, addr);
+    if (pmd !== 0 && is_swap_pmd(pmdp_get(pmd))) {
+      yield* __split_huge_pmd(vma, pmd, addr, false);
+    }
     if (pmd !== 0 && !pmd_none(pmdp_get(pmd))) {
       const ptep = yield* pte_offset_map_lock(mm, pmd, addr);
       if (ptep !== 0) {

@@ -5,7 +5,7 @@
  *
  * Lock tree: mmap_lock or VMA lock, root->rwsem (first fault), folio lock, PMD lock; at fork and in mremap a
  * second PMD lock. World: /sys/kernel/mm/transparent_hugepage/enabled is madvise, only order 9. Fidelity: dup
- * for anonymous memory; file THP, PMD migration entries, userfaultfd and NUMA hinting are left out.
+ * for anonymous memory; file THP, userfaultfd and NUMA hinting are left out.
  */
 
 import type { K } from '../../sim/wait.ts';
@@ -25,6 +25,7 @@ import {
   folio_large_mapcount,
   folio_nr_pages,
 } from './large_folio.ts';
+import { pmd_migration_entry_wait } from './migration_wait.ts';
 import {
   VM_HUGEPAGE,
   VM_NOHUGEPAGE,
@@ -45,8 +46,10 @@ import {
 } from './page-flags.ts';
 import {
   HPAGE_PMD_NR,
+  is_swap_pmd,
   pmd_lock,
   pmd_none,
+  pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_dirty,
@@ -83,6 +86,7 @@ import {
   thp_vma_suitable_order,
 } from './pgtable_huge.ts';
 import type { mmu_gather } from './pgtable_types.ts';
+import { changeMigrationPmd, copyMigrationPmd } from './pmd_migration.ts';
 import {
   folio_add_new_anon_rmap,
   folio_move_anon_rmap,
@@ -363,6 +367,10 @@ export function* handleHugePmd(vmf: vm_fault): K<number> {
     return yield* do_huge_pmd_anonymous_page(vmf);
   }
   const pmd = pmdp_get(vmf.pmd);
+  if (is_swap_pmd(pmd)) {
+    yield* pmd_migration_entry_wait(vmf.pmd);
+    return 0;
+  }
   if (!pmd_trans_huge(pmd)) {
     return VM_FAULT_FALLBACK;
   }
@@ -422,6 +430,12 @@ export function* copy_huge_pmd(
   const src_ptl = ptlock_ptr(src_pmd);
   yield* spin_lock(src_ptl);
   const pmd = pmdp_get(src_pmd);
+  if (is_swap_pmd(pmd)) {
+    copyMigrationPmd(dst_mm, src_mm, dst_pmd, src_pmd, addr, pgtable);
+    spin_unlock(src_ptl);
+    spin_unlock(dst_ptl);
+    return 0;
+  }
   if (!pmd_trans_huge(pmd)) {
     pte_free(pgtable);
     spin_unlock(src_ptl);
@@ -477,6 +491,13 @@ export function* zap_huge_pmd(
   const orig_pmd = pmdp_huge_get_and_clear(mm, addr, pmd);
   if (is_huge_zero_pmd(orig_pmd)) {
     zap_deposited_table(mm, pmd);
+    spin_unlock(ptl);
+    return true;
+  }
+  if (!pmd_present(orig_pmd)) {
+    // Of a folio that is being migrated, neither mapping nor reference is left here.
+    zap_deposited_table(mm, pmd);
+    add_mm_counter(mm, MM_ANONPAGES, -HPAGE_PMD_NR);
     spin_unlock(ptl);
     return true;
   }
@@ -543,7 +564,10 @@ function can_change_pmd_writable(vma: vm_area_struct, pmd: pte_t): boolean {
   return !pte_special(pmd) && PageAnonExclusive(pte_page(pmd));
 }
 
-/** mm/huge_memory.c: change_huge_pmd() v6.18: pages changed, 0 when the entry is not huge any more. */
+/**
+ * mm/huge_memory.c: change_huge_pmd() v6.18: pages changed, 1 for a migration entry, 0 when the entry is not huge any
+ * more.
+ */
 export function* change_huge_pmd(
   vma: vm_area_struct,
   pmd: pte_ptr,
@@ -554,6 +578,11 @@ export function* change_huge_pmd(
   const ptl = yield* pmd_trans_huge_lock(pmd);
   if (ptl === null) {
     return 0;
+  }
+  if (is_swap_pmd(pmdp_get(pmd))) {
+    changeMigrationPmd(vma.vm_mm as mm_struct, addr, pmd);
+    spin_unlock(ptl);
+    return 1;
   }
   const oldpmd = pmdp_invalidate(vma, addr, pmd);
   let entry = pmd_modify(oldpmd, newprot);

@@ -32,12 +32,14 @@ import {
 } from './page-flags.ts';
 import {
   HPAGE_PMD_NR,
+  pmd_present,
   pmdp_get,
   pte_dirty,
   pte_mkclean,
   pte_mkold,
   pte_page,
   type pte_ptr,
+  type pte_t,
   pte_young,
 } from './pgtable.ts';
 import {
@@ -57,6 +59,12 @@ import {
   folio_set_workingset,
 } from './swap.ts';
 
+/** What advice of a huge entry is about: not the huge zero page, nor a folio that is being migrated. */
+function folioOfHugePmd(pmd: pte_t): folio | null {
+  const mapped = !is_huge_zero_pmd(pmd) && pmd_present(pmd);
+  return mapped ? page_folio(pte_page(pmd)) : null;
+}
+
 /**
  * mm/huge_memory.c: madvise_free_huge_pmd() v6.18 of a whole huge PMD; false: go on with the PTEs, if there are any. For
  * a part of it the folio is split first by `split`, which is called with a reference and the folio lock held.
@@ -74,7 +82,7 @@ export function* madvise_free_huge_pmd(
     return false;
   }
   const orig_pmd = pmdp_get(pmd);
-  const folio = is_huge_zero_pmd(orig_pmd) ? null : page_folio(pte_page(orig_pmd));
+  const folio = folioOfHugePmd(orig_pmd);
   if (folio === null || folio_maybe_mapped_shared(folio) || !folio_trylock(folio)) {
     spin_unlock(ptl);
     return false;
@@ -155,7 +163,7 @@ export function* madvise_cold_huge_pmd(
     return { part: null, isolated };
   }
   const orig_pmd = pmdp_get(pmd);
-  const folio = is_huge_zero_pmd(orig_pmd) ? null : page_folio(pte_page(orig_pmd));
+  const folio = folioOfHugePmd(orig_pmd);
   if (folio === null || folio_maybe_mapped_shared(folio)) {
     spin_unlock(ptl);
     return { part: null, isolated };

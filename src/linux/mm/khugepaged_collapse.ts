@@ -65,6 +65,7 @@ import {
 } from './pgtable.ts';
 import {
   folio_mk_pmd,
+  is_pmd_migration_entry,
   pgtable_trans_huge_deposit,
   pmd_populate,
   set_huge_pmd,
@@ -156,6 +157,10 @@ function check_pmd_state(pmd: pte_ptr): scan_result {
   const pmde = pmdp_get(pmd);
   if (pmd_none(pmde)) {
     return 'PMD_NONE';
+  }
+  // Success or failure, a huge mapping comes back.
+  if (is_pmd_migration_entry(pmde)) {
+    return 'PMD_MAPPED';
   }
   if (!pmd_present(pmde)) {
     return 'PMD_NULL';

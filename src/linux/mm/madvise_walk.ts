@@ -32,6 +32,7 @@ import {
   mm_find_pmd,
   pmd_addr_end,
   pmd_none,
+  pmd_present,
   pmd_trans_huge,
   pmdp_get,
   pte_clear,
@@ -345,7 +346,7 @@ export function* advisePageRange(
     } else if (huge && reclaims) {
       done = yield* adviseHugePmd(vma, pmd, addr, next, advice === 'pageout');
     }
-    const table = pmd !== 0 && !pmd_trans_huge(pmdp_get(pmd)) && !pmd_none(pmdp_get(pmd));
+    const table = pmd !== 0 && !pmd_trans_huge(pmdp_get(pmd)) && pmd_present(pmdp_get(pmd));
     if (!done && table) {
       if (advice === 'free') {
         yield* madvise_free_pte_range(vma, pmd, addr, next);

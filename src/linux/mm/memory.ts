@@ -59,9 +59,9 @@ import {
   pgdp_get,
   pmd_addr_end,
   pmd_alloc,
+  pmd_is_huge,
   pmd_none,
   pmd_offset,
-  pmd_trans_huge,
   pmdp_get,
   pte_alloc_map_lock,
   pte_is_swap_entry,
@@ -564,7 +564,7 @@ export function* copy_page_range(dst_vma: vm_area_struct, src_vma: vm_area_struc
     }
     const src_pmd = pmd_offset(src_pud, addr);
     const next = pmd_addr_end(addr, end);
-    if (pmd_trans_huge(pmdp_get(src_pmd))) {
+    if (pmd_is_huge(pmdp_get(src_pmd))) {
       ret = yield* copy_huge_pmd(dst_mm, src_mm, dst_pmd, src_pmd, addr, dst_vma, src_vma);
       if (ret === -ENOMEM) {
         break;

@@ -26,7 +26,7 @@ import { ksm_might_unmap_zero_page } from './ksm_globals.ts';
 import { folio_nr_pages } from './large_folio.ts';
 import { vm_normal_page } from './memory.ts';
 import { do_fault, wp_page_reuse, wp_page_shared } from './memory_file_fault.ts';
-import { migration_entry_wait } from './migrate.ts';
+import { migration_entry_wait } from './migration_wait.ts';
 import {
   is_cow_mapping,
   linear_page_index,

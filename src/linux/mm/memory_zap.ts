@@ -42,9 +42,9 @@ import {
   pgd_offset,
   pgdp_get,
   pmd_addr_end,
+  pmd_is_huge,
   pmd_none,
   pmd_offset,
-  pmd_trans_huge,
   pmdp_get,
   pte_clear,
   pte_dirty,
@@ -294,7 +294,7 @@ export function* unmap_page_range(
     }
     const pmd = pmd_offset(pud, addr);
     const next = pmd_addr_end(addr, end);
-    if (pmd_trans_huge(pmdp_get(pmd))) {
+    if (pmd_is_huge(pmdp_get(pmd))) {
       if (next - addr !== PMD_SIZE) {
         yield* __split_huge_pmd(vma, pmd, addr, false);
       } else if (yield* zap_huge_pmd(tlb, vma, pmd, addr)) {

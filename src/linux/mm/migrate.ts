@@ -7,10 +7,8 @@
  */
 
 import { taskBlock } from '../../sim/task.ts';
-import { block, type K } from '../../sim/wait.ts';
+import type { K } from '../../sim/wait.ts';
 import { EAGAIN, EBUSY, ENOENT, ENOMEM, ESRCH } from '../errno.ts';
-import { might_sleep } from '../kernel/locking/rwsem.ts';
-import { spin_unlock } from '../kernel/locking/spinlock.ts';
 import { VM_BUG_ON_FOLIO } from '../lib/bug.ts';
 import type {
   address_space,
@@ -33,7 +31,13 @@ import { trace_migrate_begin, trace_migrate_end, trace_remove_migration_pte } fr
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_writeback } from './folio_lock.ts';
 import { GFP_HIGHUSER_MOVABLE, GFP_TRANSHUGE } from './gfp.ts';
 import { folio_migrate_ksm } from './ksm_page.ts';
-import { folio_mapcount, folio_mapped, folio_nr_pages, folio_order } from './large_folio.ts';
+import {
+  folio_mapcount,
+  folio_mapped,
+  folio_nr_pages,
+  folio_order,
+  folio_test_pmd_mappable,
+} from './large_folio.ts';
 import { PAGE_SIZE, VM_LOCKED } from './mm.ts';
 import { dec_mm_counter, mm_counter } from './mm_counter.ts';
 import {
@@ -83,14 +87,12 @@ import {
   PG_workingset,
 } from './page-flags.ts';
 import {
-  is_migration_entry,
   is_migration_entry_dirty,
   is_migration_entry_young,
   is_readable_migration_entry,
   is_writable_migration_entry,
   lookupHugePmd,
   lookupPte,
-  migration_page,
   migration_pfn,
   mk_pte,
   pfn_pte,
@@ -98,15 +100,13 @@ import {
   pte_mkold,
   pte_mkspecial,
   pte_mkwrite,
-  pte_offset_map_lock,
   pte_page,
   pte_present,
-  type pte_ptr,
   pte_special,
   ptep_get,
-  ptlock_ptr,
   set_pte_at,
 } from './pgtable.ts';
+import { remove_migration_pmd } from './pmd_migration.ts';
 import { folio_get_anon_vma, put_anon_vma } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 import {
@@ -127,7 +127,6 @@ import {
   mlock_drain_local,
 } from './swap.ts';
 import { __swap_cache_replace_folio } from './swapfile.ts';
-import { folio_unlocked } from './wait_conditions.ts';
 
 /** remove_migration_ptes() flags: the caller holds the rmap lock. */
 export const RMP_LOCKED = 1;
@@ -176,6 +175,11 @@ function* remove_migration_pte(
   const mm = vma.vm_mm as mm_struct;
   const pvmw = folio_vma_walk(folio, vma, address, PVMW_SYNC | PVMW_MIGRATION, rwc, old_folio.pfn);
   while (yield* page_vma_mapped_walk(pvmw)) {
+    if (pvmw.pte === 0) {
+      VM_BUG_ON_FOLIO(!folio_test_pmd_mappable(folio), folio, '!folio_test_pmd_mappable(folio)');
+      remove_migration_pmd(pvmw, folio);
+      continue;
+    }
     let rmap_flags = RMAP_NONE;
     const old_pte = ptep_get(pvmw.pte);
     const new_page = mem_map.at(folio.pfn + migration_pfn(old_pte) - old_folio.pfn);
@@ -225,35 +229,6 @@ export function* remove_migration_ptes(src: folio, dst: folio, flags: number): K
   } else {
     yield* rmap_walk(dst, rwc);
   }
-}
-
-/**
- * mm/filemap.c: migration_entry_wait_on_locked() v6.18: waits until the folio of the entry is unlocked, and
- * drops the ptl. No reference is taken: a migration entry keeps its folio alive, so the waiter must be
- * queued before the ptl is dropped. Here: the unlock of the ptl and the start of the wait are one step.
- * @atomic
- */
-function* migration_entry_wait_on_locked(folio: folio, pte: pte_ptr): K {
-  spin_unlock(ptlock_ptr(pte));
-  might_sleep('migration_entry_wait_on_locked()');
-  yield* block(folio_unlocked, folio.pfn, 0);
-}
-
-/**
- * mm/migrate.c: migration_entry_wait() v6.18: a fault met a migration entry. Returns when the migration is
- * over or the entry was none; the caller then lets the access fault again.
- */
-export function* migration_entry_wait(mm: mm_struct, pmd: pte_ptr, address: number): K {
-  const ptep = yield* pte_offset_map_lock(mm, pmd, address);
-  if (ptep === 0) {
-    return;
-  }
-  const pte = ptep_get(ptep);
-  if (!is_migration_entry(pte)) {
-    spin_unlock(ptlock_ptr(ptep));
-    return;
-  }
-  yield* migration_entry_wait_on_locked(page_folio(migration_page(pte)), ptep);
 }
 
 /** folio_expected_ref_count(): references of page tables, page cache and swap cache. */
@@ -484,9 +459,9 @@ function* migrate_folio_move(src: folio, state: migration): K<number> {
 
 /**
  * migrate_pages() for one isolated folio, MIGRATE_SYNC: tries up to ten times while somebody holds an
- * unexpected reference. 0 (the source is gone) or a negative errno (the source is put back).
+ * unexpected reference. 0 (the source is gone) or a negative errno (the source is still isolated).
  */
-export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = null): K<number> {
+export function* tryMigrateFolio(src: folio, freepages: folio[] | null): K<number> {
   let rc = -EAGAIN;
   for (let pass = 0; pass < NR_MAX_MIGRATE_PAGES_RETRY && rc === -EAGAIN; pass = pass + 1) {
     if (folio_ref_count(src) === 1) {
@@ -518,10 +493,16 @@ export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = nu
     }
     trace_migrate_end({ src, dst, result: rc });
   }
+  return rc === -EAGAIN ? -EBUSY : rc;
+}
+
+/** The same, after which a source that is still there is back on its list. */
+export function* migrateIsolatedFolio(src: folio, freepages: folio[] | null = null): K<number> {
+  const rc = yield* tryMigrateFolio(src, freepages);
   if (rc !== 0) {
     folio_putback_lru(src);
   }
-  return rc === -EAGAIN ? -EBUSY : rc;
+  return rc;
 }
 
 /**

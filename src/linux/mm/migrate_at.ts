@@ -1,17 +1,15 @@
 /**
  * mm/migrate.c v6.18: migration of the folio that an operation names: migrate_pages() of a list of one.
  *
- * Lock tree: that of mm/migrate.ts; splitting takes the folio lock first. Fidelity: dup, but a huge page that somebody
- * maps by one entry stays (there are no PMD migration entries).
+ * Lock tree: that of mm/migrate.ts; splitting takes the folio lock first. Fidelity: dup.
  */
 import type { K } from '../../sim/wait.ts';
-import { EBUSY } from '../errno.ts';
+import { ENOMEM } from '../errno.ts';
 import type { folio } from '../mm_types.ts';
 import { folio_deferred, folio_test_partially_mapped } from './deferred_split.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { split_folio_to_list } from './folio_split.ts';
-import { folio_entire_mapcount } from './large_folio.ts';
-import { isolateAt, migrateIsolatedFolio } from './migrate.ts';
+import { isolateAt, migrateIsolatedFolio, tryMigrateFolio } from './migrate.ts';
 import { folio_test_large } from './page-flags.ts';
 import { folio_putback_lru } from './swap.ts';
 
@@ -42,11 +40,15 @@ function* migrateLargeFolio(folio: folio): K<number> {
       return yield* migrateSplit(folio, split_folios);
     }
   }
-  if (folio_test_large(folio) && folio_entire_mapcount(folio) > 0) {
-    folio_putback_lru(folio);
-    return -EBUSY;
+  const rc = yield* tryMigrateFolio(folio, null);
+  // No room for the whole: its pages may find some.
+  if (rc === -ENOMEM && (yield* try_split_folio(folio, split_folios)) === 0) {
+    return yield* migrateSplit(folio, split_folios);
   }
-  return yield* migrateIsolatedFolio(folio);
+  if (rc !== 0) {
+    folio_putback_lru(folio);
+  }
+  return rc;
 }
 
 /**

@@ -33,9 +33,9 @@ import { folio_test_large } from './page-flags.ts';
 import {
   mm_find_pmd,
   pmd_addr_end,
+  pmd_is_huge,
   pmd_none,
   pmd_present,
-  pmd_trans_huge,
   pmdp_get,
   pte_offset_map_lock,
   pte_page,
@@ -105,7 +105,7 @@ function* mlock_pte_range(
   start: number,
   end: number,
 ): K<boolean> {
-  const huge = pmd_trans_huge(pmdp_get(pmd)) ? yield* pmd_trans_huge_lock(pmd) : null;
+  const huge = pmd_is_huge(pmdp_get(pmd)) ? yield* pmd_trans_huge_lock(pmd) : null;
   if (huge !== null) {
     const entry = pmdp_get(pmd);
     if (pmd_present(entry) && !is_huge_zero_pmd(entry)) {

@@ -3,7 +3,7 @@
  *
  * Lock tree: mmap_lock (write) -> i_mmap_rwsem -> anon_vma root -> old ptl -> new ptl (nesting two ptls is
  * safe because mmap_lock is held for write). Map counts, folio->index and folio->mapping do not change:
- * vm_pgoff moved with the VMA. Fidelity: dup; no huge PUDs, no PMD migration entries, no userfaultfd.
+ * vm_pgoff moved with the VMA. Fidelity: dup; no huge PUDs, no userfaultfd.
  */
 import type { K } from '../../sim/wait.ts';
 import { EAGAIN } from '../errno.ts';
@@ -17,6 +17,7 @@ import {
   pgd_offset,
   pgdp_get,
   pmd_alloc,
+  pmd_is_huge,
   pmd_lock,
   pmd_none,
   pmd_offset,
@@ -331,7 +332,7 @@ function* moveExtent(pmc: pagetable_move_control, mm: mm_struct, old_end: number
     return 0;
   }
   for (;;) {
-    if (pmd_trans_huge(pmdp_get(old_pmd))) {
+    if (pmd_is_huge(pmdp_get(old_pmd))) {
       if (extent === PMD_SIZE && (yield* moveHugePmd(pmc, old_pmd, new_pmd))) {
         return extent;
       }

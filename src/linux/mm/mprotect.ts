@@ -2,7 +2,7 @@
  * mm/mprotect.c v6.18: mprotect(2): new access bits for the VMAs of a range, then for their page tables.
  *
  * Lock tree: mmap_lock (write) -> vma_start_write() -> (merge or split: i_mmap_rwsem, anon_vma root) -> ptl.
- * Fidelity: dup; without NUMA hinting, userfaultfd, protection keys, MDWE, PMD migration entries and huge PUDs.
+ * Fidelity: dup; without NUMA hinting, userfaultfd, protection keys, MDWE and huge PUDs.
  */
 import type { K } from '../../sim/wait.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
@@ -39,6 +39,7 @@ import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './
 import { page_folio } from './page_alloc.ts';
 import { folio_test_anon, folio_test_large, PageAnonExclusive } from './page-flags.ts';
 import {
+  HPAGE_PMD_NR,
   is_swap_pte,
   is_writable_migration_entry,
   migration_page,
@@ -48,9 +49,9 @@ import {
   pgd_offset,
   pgdp_get,
   pmd_addr_end,
+  pmd_is_huge,
   pmd_none,
   pmd_offset,
-  pmd_trans_huge,
   pmdp_get,
   pte_dirty,
   pte_mkwrite,
@@ -206,12 +207,12 @@ function* change_pmd_range(
   while (addr < end) {
     const next = pmd_addr_end(addr, end);
     const pmd = pmd_offset(pud, addr);
-    if (pmd_trans_huge(pmdp_get(pmd))) {
+    if (pmd_is_huge(pmdp_get(pmd))) {
       if (next - addr === PMD_SIZE) {
         const writable = (cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0;
         const changed = yield* change_huge_pmd(vma, pmd, addr, newprot, writable);
         if (changed !== 0) {
-          pages = pages + changed;
+          pages = pages + (changed === HPAGE_PMD_NR ? HPAGE_PMD_NR : 0);
           addr = next;
           continue;
         }

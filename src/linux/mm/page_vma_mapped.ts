@@ -2,7 +2,7 @@
  * mm/page_vma_mapped.c v6.18: does this VMA map the folio at this address? Looks at the page tables
  * without locks first and takes the ptl of a table only where an entry may match.
  *
- * Fidelity: dup without PMD migration entries. A huge mapping is found with pvmw.pte 0. Also counts what a walk finds:
+ * Fidelity: dup. A huge mapping, or its migration entry, is found with pvmw.pte 0. Also counts what a walk finds:
  * rmap:walk_hit for each entry, rmap:walk_miss for a visit that found none.
  */
 import type { spinlock_t } from '../../sim/struct.ts';
@@ -21,6 +21,7 @@ import {
   pgd_none,
   pgd_offset,
   pgdp_get,
+  pmd_is_huge,
   pmd_lock,
   pmd_offset,
   pmd_present,
@@ -41,7 +42,7 @@ import {
   pud_offset,
   pudp_get,
 } from './pgtable.ts';
-import { thp_vma_suitable_order } from './pgtable_huge.ts';
+import { is_pmd_migration_entry, thp_vma_suitable_order } from './pgtable_huge.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
 
 /** Take the ptl even where the entry does not look like a match: a zap in progress is waited for. */
@@ -192,14 +193,24 @@ function check_pte(pvmw: page_vma_mapped_walk): boolean {
   return pfn >= pvmw.pfn && pfn < pvmw.pfn + pvmw.nr_pages;
 }
 
-/** The PMD entry looks huge: under its lock it is the folio's, another's (or not looked for), or a table by now. */
+/** check_pmd(): do the frames from `pfn` overlap those looked for? */
+const check_pmd = (pvmw: page_vma_mapped_walk, pfn: number): boolean =>
+  pfn < pvmw.pfn + pvmw.nr_pages && pfn + HPAGE_PMD_NR > pvmw.pfn;
+
+/**
+ * The PMD entry looks huge, or like the migration entry of a huge page: under its lock it is the folio's, another's (or
+ * not what is looked for, or gone), or a table by now.
+ */
 function* map_huge_pmd(pvmw: page_vma_mapped_walk): K<'found' | 'other' | 'table'> {
   pvmw.ptl = yield* pmd_lock(pvmw.pmd);
   const pmde = pmdp_get(pvmw.pmd);
+  const migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
+  if (!pmd_present(pmde)) {
+    const found = migration && is_pmd_migration_entry(pmde) && check_pmd(pvmw, migration_pfn(pmde));
+    return found ? 'found' : 'other';
+  }
   if (pmd_trans_huge(pmde)) {
-    const pfn = pte_pfn(pmde);
-    const overlaps = pfn < pvmw.pfn + pvmw.nr_pages && pfn + HPAGE_PMD_NR > pvmw.pfn;
-    return overlaps && (pvmw.flags & PVMW_MIGRATION) === 0 ? 'found' : 'other';
+    return !migration && check_pmd(pvmw, pte_pfn(pmde)) ? 'found' : 'other';
   }
   page_vma_mapped_walk_done(pvmw);
   return 'table';
@@ -248,7 +259,7 @@ export function* page_vma_mapped_walk(pvmw: page_vma_mapped_walk): K<boolean> {
         continue;
       }
       pvmw.pmd = pmd_offset(pud, pvmw.address);
-      if (pmd_trans_huge(pmdp_get(pvmw.pmd))) {
+      if (pmd_is_huge(pmdp_get(pvmw.pmd))) {
         const huge = yield* map_huge_pmd(pvmw);
         if (huge !== 'table') {
           return huge === 'found' ? is_found(pvmw) : not_found(pvmw);

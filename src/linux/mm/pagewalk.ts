@@ -2,7 +2,7 @@
  * mm/pagewalk.c v6.18: from an address to the folio mapped there.
  *
  * Lock tree: mmap_lock (caller); PMD lock or PTE lock, held from the start of a walk that found something to its end.
- * World: no huge PUDs, no PMD migration entries. Fidelity: dup for folio_walk_start(); general walks are not here.
+ * World: no huge PUDs. Fidelity: dup for folio_walk_start(); general walks are not here.
  */
 import type { spinlock_t } from '../../sim/struct.ts';
 import type { K } from '../../sim/wait.ts';
@@ -22,8 +22,10 @@ import {
   is_migration_entry,
   migration_page,
   mm_find_pmd,
+  pmd_is_huge,
   pmd_lock,
   pmd_none,
+  pmd_to_swp_entry,
   pmd_trans_huge,
   pmdp_get,
   pte_index,
@@ -36,7 +38,7 @@ import {
   ptep_get,
   ptlock_ptr,
 } from './pgtable.ts';
-import { is_huge_zero_pmd } from './pgtable_huge.ts';
+import { is_huge_zero_pmd, is_pmd_migration_entry } from './pgtable_huge.ts';
 
 /** Migration entries count as what they stand for; they expose no page. */
 export const FW_MIGRATION = 1;
@@ -106,7 +108,7 @@ export function* folio_walk_start(
   if (pmdp === 0 || pmd_none(pmdp_get(pmdp))) {
     return null;
   }
-  if (pmd_trans_huge(pmdp_get(pmdp))) {
+  if (pmd_is_huge(pmdp_get(pmdp))) {
     const ptl = yield* pmd_lock(pmdp);
     const pmd = pmdp_get(pmdp);
     if (pmd_trans_huge(pmd)) {
@@ -117,9 +119,12 @@ export function* folio_walk_start(
       if ((flags & FW_ZEROPAGE) !== 0 && is_huge_zero_pmd(pmd)) {
         return { folio: pte_page(pmd), page: null, pte: pmd, ptl };
       }
+    } else if ((flags & FW_MIGRATION) !== 0 && is_pmd_migration_entry(pmd)) {
+      const entry = pmd_to_swp_entry(pmd);
+      return { folio: page_folio(migration_page(entry)), page: null, pte: entry, ptl };
     }
     spin_unlock(ptl);
-    if (pmd_none(pmd) || pmd_trans_huge(pmd)) {
+    if (pmd_none(pmd) || pmd_is_huge(pmd)) {
       return null;
     }
     // It was split before we had the lock.

@@ -12,6 +12,8 @@
  *   bits 1-2  1 swap, 2 migration, 3 marker          bits 8-31  swap offset, pfn, or marker bits
  *   swap      bit 3 exclusive, bits 5-6 swap type    migration  bits 5-6 kind, bit 3 young, bit 7 dirty
  *
+ * A migration entry of a huge page, in a PMD, has bit 6 of that in bit 1: there bit 6 would mean a huge mapping.
+ *
  * A "pointer to an entry" is its word index in the pool (0 = NULL); values are unsigned.
  * Fidelity: custom (encoding, NX and protection keys left out), dup (what each function decides).
  */
@@ -105,6 +107,9 @@ const KIND_MARKER = 0x06;
 const ENTRY_EXCLUSIVE = 0x08;
 const ENTRY_YOUNG = 0x08;
 const ENTRY_DIRTY = 0x80;
+/** Upper bit of the kind of a migration entry, in a PTE and in a PMD. */
+const KIND_HIGH = 0x40;
+const KIND_HIGH_PMD = 0x02;
 
 /** migration_kind: what the entry was before. */
 export const SWP_MIGRATION_READ = 0;
@@ -173,6 +178,13 @@ export const migration_pfn = (pte: pte_t): number => pte >>> 8;
 /** pfn_swap_entry_folio(): the page a migration entry stands for. */
 export const migration_page = (pte: pte_t): page => mem_map.at(pte >>> 8);
 
+/** swp_entry_to_pmd() of a migration entry. */
+export const swp_entry_to_pmd = (entry: pte_t): number =>
+  ((entry & ~KIND_HIGH) | ((entry & KIND_HIGH) !== 0 ? KIND_HIGH_PMD : 0)) >>> 0;
+/** pmd_to_swp_entry(): the migration entry as it would be in a PTE of the first page. */
+export const pmd_to_swp_entry = (pmd: number): pte_t =>
+  ((pmd & ~KIND_HIGH_PMD) | ((pmd & KIND_HIGH_PMD) !== 0 ? KIND_HIGH : 0)) >>> 0;
+
 export const is_pte_marker = (pte: pte_t): boolean => kind_of(pte) === KIND_MARKER;
 export const pte_marker_get = (pte: pte_t): number => pte >>> 8;
 export const make_pte_marker = (marker: number): pte_t => ((marker << 8) | KIND_MARKER) >>> 0;
@@ -214,6 +226,10 @@ export const pmd_none = (pmd: number): boolean => pmd === 0;
 export const pmd_present = (pmd: number): boolean =>
   (pmd & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_PSE)) !== 0;
 export const pmd_trans_huge = (pmd: number): boolean => (pmd & _PAGE_PSE) !== 0;
+/** is_swap_pmd(): neither none nor present: a migration entry of a huge page, see mm/pmd_migration.ts. */
+export const is_swap_pmd = (pmd: number): boolean => !pmd_none(pmd) && !pmd_present(pmd);
+/** What stands for a huge page: its mapping or its migration entry. */
+export const pmd_is_huge = (pmd: number): boolean => pmd_trans_huge(pmd) || is_swap_pmd(pmd);
 export const pud_none = pmd_none;
 export const pgd_none = pmd_none;
 
@@ -243,11 +259,11 @@ export function mm_find_pmd(mm: mm_struct, address: number): pte_ptr {
 
 /**
  * The PTE word of `address`, or 0: for views, judges and the simulated processor, without locks. A huge
- * PMD gives 0.
+ * PMD gives 0, as does its migration entry.
  */
 export function lookupPte(mm: mm_struct, address: number): pte_ptr {
   const pmd = mm_find_pmd(mm, address);
-  if (pmd === 0 || pmd_none(pmdp_get(pmd)) || pmd_trans_huge(pmdp_get(pmd))) {
+  if (pmd === 0 || !pmd_present(pmdp_get(pmd)) || pmd_trans_huge(pmdp_get(pmd))) {
     return 0;
   }
   return pte_offset(pmd, address);

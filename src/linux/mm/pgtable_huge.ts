@@ -8,6 +8,7 @@ import type { K } from '../../sim/wait.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';
 import { VM_BUG_ON } from '../lib/bug.ts';
 import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import { trace_pte_clear, trace_pte_set } from './events.ts';
 import { should_failslab } from './failslab.ts';
 import { PAGE_SIZE, PMD_SIZE, vma_is_anonymous } from './mm.ts';
 import { NODE_DATA } from './node.ts';
@@ -16,20 +17,21 @@ import {
   _PAGE_PROTNONE,
   _PAGE_PSE,
   HPAGE_PMD_NR,
+  is_swap_pmd,
   page_ptdesc,
   pagetable_alloc_pte,
   pagetable_free,
   pfn_pte,
+  pmd_is_huge,
   pmd_lock,
+  pmd_to_swp_entry,
   pmd_trans_huge,
   pmdp_get,
   pte_modify,
   type pte_ptr,
   pte_special,
   type pte_t,
-  ptep_get_and_clear,
   set_pmd_at,
-  set_pte_at,
   table_entry,
   table_of,
 } from './pgtable.ts';
@@ -61,12 +63,26 @@ export function is_huge_zero_pmd(pmd: pte_t): boolean {
   return pmd_trans_huge(pmd) && pte_special(pmd) && pmd >>> 8 === NODE_DATA().huge_zero_folio - 1;
 }
 
-/** set_pmd_at() of a huge entry, or of none. Preconditions: PMD lock. */
-export const set_huge_pmd = (mm: mm_struct, haddr: number, pmd: pte_ptr, value: pte_t): void =>
-  set_pte_at(mm, haddr, pmd, value);
+/** is_pmd_migration_entry(): no other entry without a page is ever in a PMD. */
+export const is_pmd_migration_entry = is_swap_pmd;
+
+/** An entry for the event log, where migration entries of both levels look alike. */
+const logged = (pmd: pte_t): pte_t => (is_pmd_migration_entry(pmd) ? pmd_to_swp_entry(pmd) : pmd);
+
+/** set_pmd_at() of a huge entry, or of its migration entry. Preconditions: PMD lock. */
+export function set_huge_pmd(mm: mm_struct, haddr: number, pmd: pte_ptr, value: pte_t): void {
+  const old = pmdp_get(pmd);
+  set_pmd_at(pmd, value);
+  trace_pte_set({ mm, address: haddr, pte: logged(value), old: logged(old) });
+}
 
 /** pmdp_huge_get_and_clear(), pmdp_huge_clear_flush(). */
-export const pmdp_huge_get_and_clear = ptep_get_and_clear;
+export function pmdp_huge_get_and_clear(mm: mm_struct, haddr: number, pmd: pte_ptr): pte_t {
+  const old = pmdp_get(pmd);
+  set_pmd_at(pmd, 0);
+  trace_pte_clear({ mm, address: haddr, old: logged(old) });
+  return old;
+}
 
 /** pmdp_invalidate(): nobody can access it any more, but it is still a huge entry. Returns the old one. */
 export function pmdp_invalidate(vma: vm_area_struct, haddr: number, pmd: pte_ptr): pte_t {
@@ -75,10 +91,13 @@ export function pmdp_invalidate(vma: vm_area_struct, haddr: number, pmd: pte_ptr
   return old;
 }
 
-/** __pmd_trans_huge_lock(): the lock, if the entry is huge under it; else null. */
+/**
+ * pmd_trans_huge_lock(), __pmd_trans_huge_lock(): the lock, if under it the entry is huge or the migration entry of a huge
+ * page; else null.
+ */
 export function* pmd_trans_huge_lock(pmd: pte_ptr): K<spinlock_t | null> {
   const ptl = yield* pmd_lock(pmd);
-  if (pmd_trans_huge(pmdp_get(pmd))) {
+  if (pmd_is_huge(pmdp_get(pmd))) {
     return ptl;
   }
   spin_unlock(ptl);

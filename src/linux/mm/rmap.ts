@@ -225,6 +225,31 @@ export function folio_add_anon_rmap_pte(
   folio_add_anon_rmap_ptes(folio, page, 1, vma, address, flags);
 }
 
+/** mm/rmap.c: folio_add_anon_rmap_pmd() v6.18. Preconditions: PMD lock; folio locked. */
+export function folio_add_anon_rmap_pmd(
+  folio: folio,
+  page: page,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
+  VM_WARN_ON_FOLIO(!folio_test_anon(folio), folio, '!folio_test_anon(folio)');
+  add_large_rmap_pmd(folio, vma);
+  __page_check_anon_rmap(folio, page, vma, address);
+  if ((flags & RMAP_EXCLUSIVE) !== 0) {
+    SetPageAnonExclusive(page);
+  }
+  check_exclusive(folio, page);
+  trace_page_add_rmap({
+    page,
+    vma,
+    address,
+    mapcount: folio_entire_mapcount(folio),
+    exclusive: PageAnonExclusive(page) ? 1 : 0,
+  });
+  mlock_vma_folio(folio, vma);
+}
+
 /**
  * mm/rmap.c: folio_add_new_anon_rmap() v6.18: the first mapping of a new anonymous folio.
  * Preconditions: ptl; folio locked unless exclusive.

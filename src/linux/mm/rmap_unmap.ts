@@ -2,16 +2,20 @@
  * mm/rmap.c v6.18: the walks that take a folio out of all page tables: try_to_unmap() for reclaim, try_to_migrate()
  * for migration and folio splitting.
  *
- * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; a huge mapping is split
- * first (TTU_SPLIT_HUGE_PMD) or stops the walk; hugetlb, device memory and TLB batching are left out.
+ * Lock tree: folio lock, mapping->i_mmap_rwsem or anon_vma.root->rwsem, ptl. Fidelity: dup; hugetlb, device memory and TLB batching are left out.
  */
 
 import type { K } from '../../sim/wait.ts';
 import { VM_BUG_ON_FOLIO, VM_WARN_ON_FOLIO, WARN_ON_ONCE } from '../lib/bug.ts';
-import type { folio, mm_struct, vm_area_struct } from '../mm_types.ts';
+import { type folio, mem_map, type mm_struct, type vm_area_struct } from '../mm_types.ts';
 import { trace_set_migration_pte } from './events.ts';
 import { unmap_huge_pmd_locked } from './huge_pmd_advice.ts';
-import { folio_mapcount, folio_mapped, folio_nr_pages } from './large_folio.ts';
+import {
+  folio_mapcount,
+  folio_mapped,
+  folio_nr_pages,
+  folio_test_pmd_mappable,
+} from './large_folio.ts';
 import { PAGE_SIZE, VM_DROPPABLE, VM_LOCKED, vma_is_temporary_stack } from './mm.ts';
 import {
   add_mm_counter,
@@ -47,10 +51,12 @@ import { folio_mark_dirty } from './page-writeback.ts';
 import {
   make_migration_pte,
   pmd_addr_end,
+  pmdp_get,
   pte_dirty,
   pte_mkdirty,
   pte_mkyoung,
   pte_page,
+  pte_pfn,
   type pte_ptr,
   pte_swp_mkexclusive,
   type pte_t,
@@ -65,6 +71,7 @@ import {
   set_pte_at,
   swp_entry_to_pte,
 } from './pgtable.ts';
+import { set_pmd_migration_entry } from './pmd_migration.ts';
 import { FPB_RESPECT_WRITE, folio_pte_batch_flags, set_ptes } from './pte_batch.ts';
 import { folio_lock_anon_vma_read } from './rmap/anon_vma_life.ts';
 import type { rmap_walk_control } from './rmap/ops.ts';
@@ -260,12 +267,17 @@ function* try_to_migrate_one(
   }
   while (yield* next_mapping(pvmw)) {
     if (pvmw.pte === 0) {
-      if ((flags & TTU_SPLIT_HUGE_PMD) === 0) {
+      if ((flags & TTU_SPLIT_HUGE_PMD) !== 0) {
+        yield* split_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, true);
+        page_vma_mapped_walk_restart(pvmw);
+        continue;
+      }
+      const head = mem_map.at(pte_pfn(pmdp_get(pvmw.pmd)));
+      VM_BUG_ON_FOLIO(!folio_test_pmd_mappable(folio), folio, '!folio_test_pmd_mappable(folio)');
+      if (set_pmd_migration_entry(pvmw, head) !== 0) {
         page_vma_mapped_walk_done(pvmw);
         return false;
       }
-      yield* split_huge_pmd_locked(vma, pvmw.address, pvmw.pmd, true);
-      page_vma_mapped_walk_restart(pvmw);
       continue;
     }
     const subpage = pte_page(ptep_get(pvmw.pte));

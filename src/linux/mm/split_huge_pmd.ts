@@ -17,8 +17,9 @@ import {
   mm_find_pmd,
   PTRS_PER_PTE,
   pfn_pte,
+  pmd_is_huge,
   pmd_lock,
-  pmd_trans_huge,
+  pmd_to_swp_entry,
   pmdp_get,
   pte_dirty,
   pte_mkdirty,
@@ -40,6 +41,7 @@ import {
 import {
   huge_base,
   is_huge_zero_pmd,
+  is_pmd_migration_entry,
   pgtable_trans_huge_withdraw,
   pmd_populate,
   pmdp_huge_get_and_clear,
@@ -92,6 +94,17 @@ function splitEntry(vma: vm_area_struct, folio: folio, old_pmd: pte_t): pte_t {
   return pte_dirty(old_pmd) ? pte_mkdirty(entry) : entry;
 }
 
+/**
+ * The migration entry of a huge page becomes those of its 512 pages; nobody maps them, so that no count changes.
+ * Preconditions: PMD lock.
+ */
+function splitMigrationEntry(vma: vm_area_struct, haddr: number, pmd: pte_ptr): void {
+  const pgtable = pgtable_trans_huge_withdraw(pmd);
+  const first = pmd_to_swp_entry(pmdp_get(pmd));
+  fill_table(vma.vm_mm as mm_struct, haddr, pgtable, first, NEXT_PFN);
+  pmd_populate(pmd, pgtable);
+}
+
 /** The entry of the first page after a split with freeze. */
 function frozenEntry(folio: folio, old_pmd: pte_t, anon_exclusive: boolean): pte_t {
   let kind = SWP_MIGRATION_READ;
@@ -105,7 +118,8 @@ function frozenEntry(folio: folio, old_pmd: pte_t, anon_exclusive: boolean): pte
 
 /**
  * mm/huge_memory.c: __split_huge_pmd_locked() v6.18 for anonymous memory. The folio stays one folio, mapped by 512 PTEs;
- * with `freeze` they are migration entries, unless the folio may be pinned. Preconditions: PMD lock, entry huge.
+ * with `freeze` they are migration entries, unless the folio may be pinned. Preconditions: PMD lock, entry huge or the
+ * migration entry of a huge page.
  */
 export function* split_huge_pmd_locked(
   vma: vm_area_struct,
@@ -122,6 +136,10 @@ export function* split_huge_pmd_locked(
   trace_thp_split_pmd({ vma, address: haddr, freeze: freeze ? 1 : 0 });
   if (is_huge_zero_pmd(pmdp_get(pmd))) {
     __split_huge_zero_page_pmd(vma, haddr, pmd);
+    return;
+  }
+  if (is_pmd_migration_entry(pmdp_get(pmd))) {
+    splitMigrationEntry(vma, haddr, pmd);
     return;
   }
   const old_pmd = pmdp_invalidate(vma, haddr, pmd);
@@ -159,7 +177,7 @@ export function* __split_huge_pmd(
   freeze: boolean,
 ): K {
   const ptl = yield* pmd_lock(pmd);
-  if (pmd_trans_huge(pmdp_get(pmd))) {
+  if (pmd_is_huge(pmdp_get(pmd))) {
     yield* split_huge_pmd_locked(vma, huge_base(address), pmd, freeze);
   }
   spin_unlock(ptl);

@@ -85,3 +85,37 @@ describe('vtop', () => {
     expect(inspector.rmap('A', 0x40003000)[0]).toMatch(/: 2 mappings$/);
   });
 });
+
+describe('the migration entry of a huge page', () => {
+  /** Stopped behind the step that made it; the whole migration is still to come. */
+  function moving(): Session {
+    const session = openSession(`${scenario}\nkernel: migrate(B, p)\n`, {
+      file: 'huge.mm',
+      seed: 0,
+      stopOnFinding: false,
+    });
+    if ('errors' in session) throw session.errors[0];
+    session.execute('break migrate:set_migration_pmd');
+    session.execute('continue');
+    while (session.pump(1_000_000) === 'running');
+    session.takeOutput();
+    return session;
+  }
+
+  test('is where the translation ends, and names the folio', () => {
+    const { inspector } = moving();
+    const lines = inspector.vtop('B', 0x40003000).join('\n');
+    expect(lines).toMatch(/PMD {2}\[0\] migrating pfn \w+ MIGRATION read DIRTY\n/);
+    expect(lines).toMatch(/\n {2}migration migrating pfn/);
+    expect(lines).not.toContain('PTE');
+    expect(inspector.memory('B', 0x40003000, 1).join('\n')).toMatch(/not present: migrating pfn/);
+  });
+
+  test('is no mapping', () => {
+    const print = printer(moving());
+    expect(print('pte(B, p+3p).migration')).toMatch(/true|1/);
+    expect(print('pte(B, p+3p).present')).toMatch(/false|0/);
+    expect(print('pte(B, p).page.entire_mapcount')).toBe('0');
+    expect(print('mapcount(pte(B, p).page)')).toBe(print('mappings(pte(B, p).page)'));
+  });
+});

@@ -33,6 +33,8 @@ describe('random programs with huge pages', () => {
       'swap:out',
       'swap:in',
       'migrate:end',
+      'migrate:set_migration_pmd',
+      'migrate:remove_migration_pmd',
     ];
     for (const name of all) expect([...seen]).toContain(name);
   });

@@ -22,7 +22,7 @@ import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from '../f
 import { __GFP_ZERO, GFP_HIGHUSER_MOVABLE } from '../gfp.ts';
 import { vm_normal_page } from '../memory.ts';
 import { do_fault_around } from '../memory_file_fault.ts';
-import { migration_entry_wait } from '../migrate.ts';
+import { migration_entry_wait } from '../migration_wait.ts';
 import {
   linear_page_index,
   PAGE_ALIGN_DOWN,
