@@ -90,6 +90,7 @@ function writeJsonSummary(run: Headless, args: CommonOptions, count: Totals): vo
     findings: count.findings,
     divergences: count.divergences,
     failedExpectations: count.failed,
+    failedUnasked: session.run.state.unasked,
     mistakes: count.mistakes,
     skipped: Object.fromEntries(trace?.skipped ?? []),
     unsimulated: Object.fromEntries(session.run.unsimulated),
@@ -145,6 +146,8 @@ function summaryLine(run: Headless, count: Totals): string {
       `${count.divergences} divergences, ${count.failed} failed expectations`,
   ];
   if (count.mistakes > 0) parts.push(plural(count.mistakes, 'error'));
+  const { unasked } = driver.state;
+  if (unasked > 0) parts.push(`${plural(unasked, 'call')} failed and had no expected result`);
   // Operations in flight are not judged, and neither is every operation of a long recorded program.
   const { judged } = driver.state;
   if (driver.scenario.trace !== undefined && judged < operations - 1) {

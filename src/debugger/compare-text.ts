@@ -184,6 +184,7 @@ function curve(
   return [
     ...text.split('\n').map((line) => line.trimEnd()),
     `${legend.join('   ')}   ${SEVERAL} several`,
+    'Both axes are logarithmic, and points go to the nearest row: the numbers are in the table.',
   ];
 }
 

@@ -168,7 +168,9 @@ const nothing = { costs: null, steps: 0, operations: 0, findings: [], failed: 0 
 
 function finished(session: Session, at: number | null): ComparedRun {
   const { kernel, machine } = session;
-  if (session.mistakes > 0) {
+  // An expectation that means nothing on this kernel is one that failed; what ends the script is another matter.
+  const ended = session.run.state.at >= session.run.scenario.statements.length;
+  if (session.mistakes > 0 && !ended) {
     // The last one is what a script ends at.
     return { ...nothing, kernel, at, refused: session.lastMistake };
   }
@@ -180,7 +182,7 @@ function finished(session: Session, at: number | null): ComparedRun {
     steps: machine.endStep,
     operations: machine.operations.length,
     findings: session.findings().map(({ kind, text }) => `${kind}: ${text}`),
-    failed: session.failures + session.run.reports().length,
+    failed: session.failures + session.mistakes + session.run.reports().length,
   };
 }
 

@@ -24,6 +24,9 @@ export function diffKernels(session: Session, kernel: string): readonly string[]
   other.begin(statementVerb(at));
   while (other.busy) other.pump(SLICE);
   const mistakes = other.takeOutput().filter(({ role }) => role === 'error');
+  if (mistakes.length > 0) {
+    return [`${kernel} does not come here:`, ...mistakes.map(({ text }) => text)];
+  }
   const there = pictures(other);
   session.machine.activate();
   const here = before(session, () => pictures(session));
@@ -32,7 +35,6 @@ export function diffKernels(session: Session, kernel: string): readonly string[]
     line === undefined
       ? 'at the end of the scenario'
       : `before line ${line}: ${session.inspector.lineText(line)}`,
-    ...mistakes.map(({ text }) => `${kernel}: ${text}`),
   ];
   const width = Math.min(
     SIDE,

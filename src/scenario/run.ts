@@ -98,6 +98,8 @@ export interface RunState {
   readonly races: number;
   /** Operations after which the judges looked. */
   readonly judged: number;
+  /** Calls of a script's processes that failed, and no result was expected of them. */
+  readonly unasked: number;
 }
 
 export type Decision =
@@ -153,6 +155,7 @@ const start: RunState = {
   race: null,
   races: 0,
   judged: 0,
+  unasked: 0,
 };
 
 /** Longest random slice of a race, in steps. */
@@ -437,6 +440,10 @@ export class ScenarioRun {
     }
     if (operation.bind !== undefined) this.#bind(operation, result);
     this.#compare(operation, result);
+    const isAsked = operation.expectedResult !== undefined || operation.actor.kind === 'kthread';
+    if (operation.origin === 'script' && !isAsked && IS_ERR_VALUE(result)) {
+      this.state = { ...this.state, unasked: this.state.unasked + 1 };
+    }
     if (flight.extra) return;
     const follow = afterTraceOperation(
       this,

@@ -6,6 +6,7 @@ const map = 'A: p = mmap(NULL, 4p, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMO
 const cwd = folder({
   'good.mm': `${map}expect vmas(A) == 1\n`,
   'late.mm': `${map}A: store(p)\nexpect vmas(A) == 7\n`,
+  'unasked.mm': `${map}A: munmap(p+1, 1p)\nA: B = fork()\nB: store(p+8p, 1)\n`,
   'result.mm': `${map}A: munmap(p+1, 1p) = 0\n`,
   'deadlock.mm': `${map}A: B = vfork()\n`,
   'race.mm': `${map}A: B = fork()\nrace {\n  A: store(p, 1)\n  B: store(p, 2)\n}\n`,
@@ -37,6 +38,7 @@ describe.concurrent('exit codes', () => {
   test.each([
     ['good.mm', 0, '0 failed expectations'],
     ['killed.mm', 0, 'out of memory: B (pid 2) was killed'],
+    ['unasked.mm', 0, '2 calls failed and had no expected result'],
     ['late.mm', 1, '1 failed expectations'],
     ['result.mm', 1, 'munmap() returned EINVAL, the script says 0'],
     ['deadlock.mm', 1, 'finding: deadlock: vfork() never finished'],
