@@ -100,9 +100,7 @@ test('each file of src begins by saying what it is for', () => {
 
 /** Files that mirror one of Linux several thousand lines long, and may not grow any further. */
 const mirrors: Readonly<Record<string, number>> = {
-  'src/linux/mm/memory.ts': 880,
-  'src/linux/mm/rmap.ts': 740,
-  'src/linux/mm/vma.ts': 780,
+  'src/linux/mm/vma.ts': 760,
 };
 
 test('no file grows past 700 lines', () => {

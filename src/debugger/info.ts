@@ -177,7 +177,9 @@ function costLines(view: CostView): string[] {
           `${cls.padEnd(24)} taken ${taken} waited ${contended} held ${spread(held)} steps`,
       ),
     `${'forks'.padEnd(24)} ${forks.steps.count}, steps ${spread(forks.steps)}, links ${spread(forks.links)}, locks ${spread(forks.locks)}`,
-    ...view.objects.map((o) => `${o.name.padEnd(24)} ${o.count} objects, ${o.bytes} bytes`),
+    ...view.objects.map(
+      (o) => `${o.name.padEnd(24)} ${o.count} object${o.count === 1 ? '' : 's'}, ${o.bytes} bytes`,
+    ),
     `${'rmap objects'.padEnd(24)} ${view.bytes} bytes, ${Math.round(view.bytesPerPage)} a page, ${Math.round(view.bytesPerVma)} a VMA (${view.pages} pages, ${view.vmas} VMAs)`,
   ];
 }

@@ -74,7 +74,7 @@ describe('diff KERNEL', () => {
     const costs = lines.slice(lines.indexOf('-- costs'));
     expect(
       costs.find((each) =>
-        /anon_vma +2 objects, 208 bytes +\| anon_vma +1 objects, 32 bytes/.test(each),
+        /anon_vma +2 objects, 208 bytes +\| anon_vma +1 object, 32 bytes/.test(each),
       ),
     ).toBeDefined();
     expect(costs.find((each) => each.includes('anon_vma_chain'))).toMatch(/ [|<]/);
@@ -82,6 +82,11 @@ describe('diff KERNEL', () => {
     run(session, 'delete');
     expect(run(session, 'continue')).toContain('The scenario has ended.');
     expect(session.machine.hash()).toBe(finished().machine.hash());
+  });
+
+  test('of a kernel that there is not names those there are', () => {
+    const session = open();
+    expect(run(session, 'diff v9').join()).toContain('no kernel named v9; there is');
   });
 
   test('of a kernel with itself says that all is the same', () => {

@@ -79,6 +79,9 @@ async function compareHandler(args: ArgumentsCamelCase<CompareArguments>): Promi
   doing.file = args.file;
   const text = readScenarioText(args.file);
   const params = paramsOf(args.param);
+  if (sweep !== null && params.has(sweep.param)) {
+    throw new UsageError(`--param ${sweep.param} and --sweep ${sweep.param}: which?`);
+  }
   const { scenario, errors } = loadScenario(text, {
     file: args.file,
     params,

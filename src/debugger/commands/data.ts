@@ -1,6 +1,6 @@
 /** Looking at state: expressions, frames, tables, page-table walks, reverse maps. */
 
-import { kernelNames } from '../../linux/kernels.ts';
+import { KernelError, kernelNames } from '../../linux/kernels.ts';
 import { parseExpression } from '../../scenario/expr.ts';
 import { siteInfo, sourceLines } from '../../sim/site.ts';
 import { resolveLocation } from '../breakpoints.ts';
@@ -198,6 +198,10 @@ function diff(session: Session, args: string): void {
     .split(/\s+/)
     .filter((word) => word !== '');
   const [first = '', second] = words;
+  // No step and hardly a mark: a kernel mistyped is told which there are.
+  if (/^v\d/.test(first) && !session.marks.has(first) && !kernelNames().includes(first)) {
+    throw new KernelError('kernel', first, kernelNames());
+  }
   if (words.length === 1 && kernelNames().includes(first) && !session.marks.has(first)) {
     for (const line of diffKernels(session, first)) session.print(line);
     return;
