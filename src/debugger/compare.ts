@@ -1,7 +1,6 @@
 /** One workload on several kernels: what each pays for its reverse mapping. */
 import { KernelError } from '../linux/kernels.ts';
 import { formatScenarioError, type ScenarioError } from '../scenario/errors.ts';
-import { costsOf } from './inspect/costs.ts';
 import type { Session } from './session.ts';
 import type { CostsView, CostView } from './view.ts';
 
@@ -178,7 +177,7 @@ function finished(session: Session, at: number | null): ComparedRun {
     kernel,
     at,
     refused: '',
-    costs: costsOf(machine),
+    costs: session.inspector.costs(),
     steps: machine.endStep,
     operations: machine.operations.length,
     findings: session.findings().map(({ kind, text }) => `${kind}: ${text}`),

@@ -201,7 +201,7 @@ function cost(call: Call): Value {
     const known = metrics.map((each) => each.name);
     throw unknownName('metric', name || kindOf(value), known, call.spans[0] ?? call.span);
   }
-  return numberValue(metric.of(costsOf(call.scope.machine)));
+  return numberValue(metric.of(costsOf(call.scope.machine, call.scope.walks)));
 }
 
 // ---------------------------------------------------------------- the table

@@ -21,6 +21,7 @@ import {
 } from './expression.ts';
 import { anonVmasView } from './inspect/anon-vmas.ts';
 import { Changes } from './inspect/changes.ts';
+import { costsOf } from './inspect/costs.ts';
 import { EventFilter, eventFields, eventsView } from './inspect/events.ts';
 import { LockIndex } from './inspect/lock-index.ts';
 import { locksView } from './inspect/locks.ts';
@@ -37,6 +38,7 @@ import { vmasView } from './inspect/vmas.ts';
 import { WalkIndex } from './inspect/walks.ts';
 import type {
   AnonVmaView,
+  CostView,
   EventsView,
   FrameView,
   LocksView,
@@ -365,6 +367,10 @@ export class Inspector {
 
   locks(): LocksView {
     return locksView(this.machine, this.#locks);
+  }
+
+  costs(): CostView {
+    return costsOf(this.machine, this.#walks);
   }
 
   walks(): readonly WalkView[] {

@@ -1,7 +1,5 @@
 /** What a session shows: its inspector, behind the interface of the front ends. */
-import type { Machine } from '../sim/machine.ts';
 import { type ComparedRun, costsView } from './compare.ts';
-import { costsOf } from './inspect/costs.ts';
 import type { Inspector } from './inspector.ts';
 import type {
   AnonVmaView,
@@ -18,7 +16,6 @@ import type {
 } from './view.ts';
 
 export abstract class SessionViews {
-  abstract machine: Machine;
   abstract inspector: Inspector;
   /** Runs of the last `compare`. */
   protected compared: readonly ComparedRun[] = [];
@@ -72,7 +69,7 @@ export abstract class SessionViews {
   }
 
   costs(): CostsView {
-    return costsView(costsOf(this.machine), this.compared);
+    return costsView(this.inspector.costs(), this.compared);
   }
 
   events(first: number, count: number, filter: string): EventsView {

@@ -55,7 +55,7 @@ interface Hit {
 }
 
 export class Session extends SessionViews implements SessionView {
-  override machine: Machine;
+  machine: Machine;
   run: ScenarioRun;
   override inspector: Inspector;
   kernel: string;

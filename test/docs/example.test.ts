@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { newest_first } from '../../docs/examples/newest_first.ts';
 import { judge } from '../../src/check/judges.ts';
 import { costsOf } from '../../src/debugger/inspect/costs.ts';
+import { WalkIndex } from '../../src/debugger/inspect/walks.ts';
 import { bootMachine, spawnInit, spawnKernelThread } from '../../src/linux/boot.ts';
 import type { kernel } from '../../src/linux/kernel.ts';
 import { kernelOf, selectKernel } from '../../src/linux/kernels.ts';
@@ -35,7 +36,7 @@ function visits(chosen: kernel, nth: number): number {
   }
   call(machine, thread, 'referenced', [children[nth - 1], PAGE]);
   expect(judge(machine, 'operation-end')).toEqual([]);
-  return costsOf(machine).walks.visits.max;
+  return costsOf(machine, new WalkIndex(machine)).walks.visits.max;
 }
 
 describe('a scheme of your own', () => {

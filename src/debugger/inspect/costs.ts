@@ -11,10 +11,11 @@ import type { Machine, Slice } from '../../sim/machine.ts';
 import { liveCount } from '../../sim/struct.ts';
 import { textOf } from '../../sim/text.ts';
 import type { CostView, LockCost, Spread, WalkCost } from '../view.ts';
-import { eventWord, fieldWord } from './event-reader.ts';
+import { eventWord } from './event-reader.ts';
 import { lockClass } from './lock-names.ts';
 import { allMms, looking } from './objects.ts';
 import { isPresent, USER_END, visitLeaves } from './page-walk.ts';
+import type { WalkIndex } from './walks.ts';
 
 /** Operations that copy an address space. */
 const FORKS: ReadonlySet<string> = new Set(['fork', 'clone', 'clone3']);
@@ -54,27 +55,17 @@ class WalkSums {
   }
 }
 
-/** A walk that has begun and not ended. */
-interface OpenWalk {
-  readonly purpose: string;
-  visits: number;
-  /** VMAs at which at least one entry was found. */
-  hits: number;
-  ptes: number;
-  /** The visit in progress has found one. */
-  found: boolean;
-}
-
 class LockSums {
   taken = 0;
   contended = 0;
   readonly held = new Sum();
 }
 
-/** The costs at the machine's current step. */
-export function costsOf(machine: Machine): CostView {
+/** The costs at the machine's current step; `walks` is the index of its reverse-map walks. */
+export function costsOf(machine: Machine, walks: WalkIndex): CostView {
   return looking(machine, () => {
     const counter = new Counter(machine);
+    counter.readWalks(walks);
     counter.readEvents();
     return counter.view();
   });
@@ -86,7 +77,6 @@ class Counter {
   readonly #rmap: readonly string[];
   readonly #all = new WalkSums();
   readonly #byPurpose = new Map<string, WalkSums>();
-  readonly #open = new Map<number, OpenWalk[]>();
   readonly #locks = new Map<string, LockSums>();
   readonly #classes = new Map<number, string>();
   /** Step at which a task took a lock, by `task:lock`. */
@@ -111,33 +101,6 @@ class Counter {
       const task = log.task[index] as number;
       const start = log.start[index] as number;
       switch (type.name) {
-        case 'rmap:walk_begin': {
-          const purpose = textOf(eventWord(start + fieldWord(type, 'purpose')));
-          const open = this.#open.get(task) ?? [];
-          open.push({ purpose, visits: 0, hits: 0, ptes: 0, found: false });
-          this.#open.set(task, open);
-          break;
-        }
-        case 'rmap:walk_visit': {
-          const walk = this.#open.get(task)?.at(-1);
-          if (walk === undefined) break;
-          walk.visits++;
-          walk.found = false;
-          break;
-        }
-        case 'rmap:walk_hit': {
-          const walk = this.#open.get(task)?.at(-1);
-          if (walk === undefined) break;
-          if (!walk.found) walk.hits++;
-          walk.found = true;
-          walk.ptes++;
-          break;
-        }
-        case 'rmap:walk_end': {
-          const walk = this.#open.get(task)?.pop();
-          if (walk !== undefined) this.#ended(walk);
-          break;
-        }
         case 'rmap:link':
         // Before anon_vma_chain the VMA itself is what is linked.
         case 'rmap:vma_link':
@@ -165,17 +128,23 @@ class Counter {
     }
   }
 
-  #ended(walk: OpenWalk): void {
-    let sums = this.#byPurpose.get(walk.purpose);
-    if (sums === undefined) {
-      sums = new WalkSums();
-      this.#byPurpose.set(walk.purpose, sums);
-    }
-    for (const each of [this.#all, sums]) {
-      each.visits.add(walk.visits);
-      each.hits += walk.hits;
-      each.wasted += walk.visits - walk.hits;
-      each.ptes += walk.ptes;
+  /** The walks that have ended. */
+  readWalks(index: WalkIndex): void {
+    for (const walk of index.walks()) {
+      if (walk.end < 0 || walk.end >= cpu.event_count) continue;
+      let sums = this.#byPurpose.get(walk.purpose);
+      if (sums === undefined) {
+        sums = new WalkSums();
+        this.#byPurpose.set(walk.purpose, sums);
+      }
+      const hits = walk.visits.filter((visit) => visit.hits.length > 0).length;
+      const ptes = walk.visits.reduce((sum, visit) => sum + visit.hits.length, 0);
+      for (const each of [this.#all, sums]) {
+        each.visits.add(walk.visits.length);
+        each.hits += hits;
+        each.wasted += walk.visits.length - hits;
+        each.ptes += ptes;
+      }
     }
   }
 
@@ -255,8 +224,9 @@ class Counter {
     const bytes = objects.reduce((sum, { bytes: each }) => sum + each, 0);
     const frames = new Set<number>();
     for (const mm of allMms()) {
-      visitLeaves(mm, 0, USER_END, (_, pte) => {
-        if (isPresent(pte)) frames.add(pte >>> 8);
+      visitLeaves(mm, 0, USER_END, (_, pte, pages) => {
+        if (!isPresent(pte)) return;
+        for (let i = 0; i < pages; i++) frames.add((pte >>> 8) + i);
       });
     }
     const vmas = liveCount(vm_area_cachep.info.name);
